@@ -1,0 +1,441 @@
+"""What there is: files, the analyses of their contents, the account, and the events that change them.
+
+Values only. What may follow what is in ``lifecycle``; what things mean on disk or on the wire is left to
+the modules that touch them.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Media(StrEnum):
+    """The three kinds that identifAI judges, by the names of its endpoints."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+
+
+class Label(StrEnum):
+    """What identifAI says of a content: made by a human or artificial."""
+
+    HUMAN = "human"
+    ARTIFICIAL = "artificial"
+
+
+class Choice(StrEnum):
+    """What the desk decides about a file."""
+
+    HUMAN = "human"
+    ARTIFICIAL = "artificial"
+    INCONCLUSIVE = "inconclusive"
+    CONFIRMED = "confirmed"
+
+
+class Outcome(StrEnum):
+    """Where a file ends: the four answers that people meet."""
+
+    HUMAN = "human"
+    ARTIFICIAL = "artificial"
+    UNCERTAIN = "uncertain"
+    REJECTED = "rejected"
+
+
+class AnalysisState(StrEnum):
+    """Where the judging of one content stands."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    AWAITING = "awaiting"
+    JUDGED = "judged"
+    REFUSED = "refused"
+
+
+class FileState(StrEnum):
+    """Where one file stands."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    SUPERSEDED = "superseded"
+    GONE = "gone"
+
+
+class AccountState(StrEnum):
+    """May the account be used?"""
+
+    OK = "ok"
+    PAUSED = "paused"
+
+
+class PauseReason(StrEnum):
+    """Why the whole account waits."""
+
+    KEY = "key"
+    TERMS = "terms"
+    CREDITS = "credits"
+    FLOOR = "credits_floor"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """What tells one version of a file from the next without reading it.
+
+    ``size`` is in bytes, times in nanoseconds; ``inode`` is None on network file systems, where it may change
+    between mounts. Compared for equality only (field-notes 2.17).
+    """
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """The C2PA manifest of a content, as far as a verdict needs it."""
+
+    state: str | None
+    issuer: str | None
+    digital_source_type: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """identifAI's answer about one content; ``forced`` is its ``force_classification``."""
+
+    classification: Label
+    confidence: float
+    heuristic: str
+    models: tuple[str, ...] = ()
+    unknown: bool = False
+    forced: Label | None = None
+    nsfw: bool | None = None
+    c2pa: Provenance | None = None
+    api_version: str | None = None
+    result_url: str | None = None
+    has_heatmap: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The desk's judgement of one file; it routes the file and never alters the verdict."""
+
+    choice: Choice
+    reason: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """The judging of one content, paid for once: a row of the ledger's ``analyses``.
+
+    Unique by (sha256, media, options, edition); ``edition`` grows by one with each rejudge. ``due`` is the
+    instant of its next duty, None when there is none or when it is stuck. ``no_cache`` is dropped for ever as
+    soon as there is ``doubt``. ``failures`` counts the failures in a row since ``failing_since``.
+    """
+
+    id: int
+    sha256: bytes
+    media: Media
+    mime: str
+    options: str
+    size: int
+    noticed_at: datetime
+    edition: int = 0
+    state: AnalysisState = AnalysisState.QUEUED
+    doubt: bool = False
+    no_cache: bool = False
+    backlog: bool = False
+    priority: int = 0
+    due: datetime | None = None
+    failures: int = 0
+    failing_since: datetime | None = None
+    resubmissions: int = 0
+    malformed: int = 0
+    stuck_at: datetime | None = None
+    reason: str | None = None
+    identifier: str | None = None
+    sent_name: str | None = None
+    ref_id: str | None = None
+    submitted_at: datetime | None = None
+    judged_at: datetime | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """One file that is owed a verdict: a row of the ledger's ``files``.
+
+    ``path`` is where it was noticed, in bytes relative to the folder ``folder``. ``lies_at`` is where it lies
+    if that is another place, ``destination`` where a delivery under way is taking it; both are relative to the
+    folder, or absolute when they begin with ``/``. ``refusal`` is our own reason not to send it (format, size).
+    A ``held`` file is neither hashed nor sent; ``backlog`` marks what lay there before the daemon.
+    """
+
+    id: int
+    folder: str
+    path: bytes
+    fingerprint: Fingerprint
+    noticed_at: datetime
+    state: FileState = FileState.WAITING
+    held: bool = False
+    backlog: bool = False
+    priority: int = 0
+    analysis_id: int | None = None
+    media: Media | None = None
+    sha256: bytes | None = None
+    refusal: str | None = None
+    duplicate: bool = False
+    decision: Decision | None = None
+    outcome: Outcome | None = None
+    reason: str | None = None
+    hashed_at: datetime | None = None
+    delivered_at: datetime | None = None
+    due: datetime | None = None
+    failures: int = 0
+    failing_since: datetime | None = None
+    stuck_at: datetime | None = None
+    destination: bytes | None = None
+    lies_at: bytes | None = None
+    missing: int = 0
+
+
+# What happens to an analysis. Each class is one arrow of lifecycle.ANALYSES.
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Its upload is about to start: committed before the first byte leaves (decision 5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """The API took the content and named it."""
+
+    identifier: str
+    sent_name: str | None = None
+    ref_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """Nothing arrived by this attempt: cut before the closing boundary, 401, 403, 429 or no credits.
+
+    ``counts`` is whether the failure is held against the row; it is not when the account or the network is
+    at fault.
+    """
+
+    reason: str
+    counts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """The closing boundary was written, and then no identifier came: perhaps it was paid for."""
+
+    reason: str
+    counts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The API will not take this content; ``reason`` is in its words."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The API is still at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The verdict is here; ``raw`` is the API's own element, byte for byte as UTF-8 JSON."""
+
+    verdict: Verdict
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Errored:
+    """The API gave up on this content."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The API no longer knows the identifier (facts 4, row 6)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatched:
+    """The API judged other bytes than ours (facts 4, row 35)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """The API says it is done, but there is no verdict that can be read (facts 4, row 5)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A poll brought no answer about this content: a time-out, a reset, a 5xx."""
+
+    reason: str
+    counts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """It has been awaited longer than ``analysis_deadline_minutes``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overridden:
+    """The desk's decision was sent to the vendor, which now forces ``label`` for these bytes."""
+
+    label: Label
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """The operator asks for another attempt; it goes on where it stood."""
+
+
+AnalysisEvent = (
+    Begun
+    | Uploaded
+    | Unsent
+    | Deferred
+    | Refused
+    | Pending
+    | Judged
+    | Errored
+    | Lost
+    | Mismatched
+    | Malformed
+    | Unanswered
+    | Overdue
+    | Overridden
+    | Retried
+)
+
+
+# What happens to a file. Each class is one arrow of lifecycle.FILES; Retried and Refused are shared.
+
+
+@dataclass(frozen=True, slots=True)
+class Destined:
+    """Its outcome is known and the place it goes to is committed, before anything is touched."""
+
+    outcome: Outcome
+    reason: str | None
+    destination: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Its verdict is where people look; the fingerprint was read anew after our own writes."""
+
+    lies_at: bytes | None
+    fingerprint: Fingerprint | None
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """The delivery failed and is repeated; nothing was lost."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reopened:
+    """Its verdict, decision or rejudging changed what is to be delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """Its content changed: another row stands for this path now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A scan listed its directory without error and did not see it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """It is there, as the ledger knows it."""
+
+
+FileEvent = Destined | Delivered | Undelivered | Reopened | Superseded | Missed | Seen | Retried
+
+
+# What happens to the account.
+
+
+@dataclass(frozen=True, slots=True)
+class Healthy:
+    """A request got through and was answered as expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """429: too fast for the account; ``retry_after`` is what the API asked for, if it did."""
+
+    retry_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """No connection, or 502 to 504: everybody waits, one request at a time probes."""
+
+    reason: str
+    retry_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Barred:
+    """The account may not be used now: wrong key, terms not accepted, no credits."""
+
+    why: PauseReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A start, a reload, a changed key file or the operator: probe now."""
+
+
+AccountEvent = Healthy | Throttled | Unreachable | Barred | Resumed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """The account's one row: whether it may be used, and from when on the next request may go.
+
+    ``hold_until`` is the network's or a 429's wait; while ``holds`` is above 0 one request at a time probes.
+    ``next_probe_at`` and ``probes`` belong to a pause. ``succeeded_at`` is when a request last got through.
+    """
+
+    state: AccountState = AccountState.OK
+    reason: PauseReason | None = None
+    detail: str | None = None
+    next_probe_at: datetime | None = None
+    probes: int = 0
+    hold_until: datetime | None = None
+    holds: int = 0
+    succeeded_at: datetime | None = None
+    credits: float | None = None
+    credits_at: datetime | None = None
