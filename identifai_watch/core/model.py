@@ -83,7 +83,7 @@ class Fingerprint:
     """What tells one version of a file from the next without reading it.
 
     ``size`` is in bytes, times in nanoseconds; ``inode`` is None on network file systems, where it may change
-    between mounts. Compared for equality only (field-notes 2.17).
+    between mounts. Compared for equality only: clocks and copies lie about order.
     """
 
     size: int
@@ -134,7 +134,8 @@ class Analysis:
 
     Unique by (sha256, media, options, edition); ``edition`` grows by one with each rejudge. ``due`` is the
     instant of its next duty, None when there is none or when it is stuck. ``no_cache`` is dropped for ever as
-    soon as there is ``doubt``. ``failures`` counts the failures in a row since ``failing_since``.
+    soon as there is ``doubt``. ``failures`` counts the failures in a row since ``failing_since``. After
+    ``deadline`` it is no longer awaited. ``heatmap_due`` is when its heatmap is asked for next.
     """
 
     id: int
@@ -161,7 +162,10 @@ class Analysis:
     sent_name: str | None = None
     ref_id: str | None = None
     submitted_at: datetime | None = None
+    deadline: datetime | None = None
     judged_at: datetime | None = None
+    heatmap_due: datetime | None = None
+    heatmap_failures: int = 0
     verdict: Verdict | None = None
 
 
@@ -269,21 +273,21 @@ class Errored:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The API no longer knows the identifier (facts 4, row 6)."""
+    """The API no longer knows the identifier (api-notes 6)."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Mismatched:
-    """The API judged other bytes than ours (facts 4, row 35)."""
+    """The API judged other bytes than ours (api-notes 35)."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """The API says it is done, but there is no verdict that can be read (facts 4, row 5)."""
+    """The API says it is done, but there is no verdict that can be read (api-notes 5)."""
 
     reason: str
 
@@ -299,6 +303,16 @@ class Unanswered:
 @dataclass(frozen=True, slots=True)
 class Overdue:
     """It has been awaited longer than ``analysis_deadline_minutes``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """No file with this content can be seen any more, so that it cannot be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A file with this content is there again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +341,8 @@ AnalysisEvent = (
     | Malformed
     | Unanswered
     | Overdue
+    | Absent
+    | Present
     | Overridden
     | Retried
 )
@@ -418,7 +434,20 @@ class Resumed:
     """A start, a reload, a changed key file or the operator: probe now."""
 
 
-AccountEvent = Healthy | Throttled | Unreachable | Barred | Resumed
+@dataclass(frozen=True, slots=True)
+class Credited:
+    """The balance is known: it may pause the account, or lift a pause that it was the reason of."""
+
+    credits: float
+    floor: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """The request that probed a pause was answered as expected."""
+
+
+AccountEvent = Healthy | Throttled | Unreachable | Barred | Resumed | Credited | Cleared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

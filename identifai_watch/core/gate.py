@@ -1,0 +1,192 @@
+"""When may we talk to identifAI? Two windows for POST, two for GET, the purse, and the account's state.
+
+The log of requests made lives in the ledger; here it is a sequence of instants. A sliding log admits exactly
+the account's rate: a one-row token bucket was measured to admit twice as much in a window.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from identifai_watch.core import retry
+from identifai_watch.core.model import (
+    Account,
+    AccountEvent,
+    AccountState,
+    Barred,
+    Cleared,
+    Credited,
+    Healthy,
+    PauseReason,
+    Resumed,
+    Throttled,
+    Unreachable,
+)
+
+# Our windows are wider than the account's: exact spacing earned 429s, this none, at over 99 % of the rate.
+SECOND = timedelta(seconds=1, milliseconds=15)
+MINUTE = timedelta(seconds=60, milliseconds=500)
+DAY = timedelta(days=1)
+
+LIFTED_BY_CREDITS = frozenset({PauseReason.KEY, PauseReason.CREDITS, PauseReason.FLOOR})
+"""The pauses that one look at the balance can lift; terms that were not accepted show only in a POST."""
+
+POLLS_GO_ON = frozenset({PauseReason.CREDITS, PauseReason.FLOOR, PauseReason.OPERATOR})
+"""The pauses that do not keep us from reading what is paid for already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """At most ``count`` requests in any ``span``."""
+
+    count: int
+    span: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The account's limits and the operator's purse, as the configuration has them; 0 means none."""
+
+    posts_per_second: int = 1
+    posts_per_minute: int = 30
+    gets_per_second: int = 2
+    gets_per_minute: int = 60
+    posts_per_day: int = 0
+    backlog_share: float = 0.8
+    credits_floor: float = 0
+
+    def windows(self, method: str) -> tuple[Window, ...]:
+        """Return the windows that the requests of ``method`` (GET or POST) have to fit into."""
+        per_second, per_minute = (
+            (self.posts_per_second, self.posts_per_minute)
+            if method == "POST"
+            else (self.gets_per_second, self.gets_per_minute)
+        )
+        both = (Window(count=per_second, span=SECOND), Window(count=per_minute, span=MINUTE))
+        return tuple(window for window in both if window.count > 0)
+
+    def purse(self, *, backlog: bool) -> Window | None:
+        """Return the sliding day's window: all of the purse, or the share that the backlog may use."""
+        if self.posts_per_day <= 0:
+            return None
+        count = int(self.posts_per_day * self.backlog_share) if backlog else self.posts_per_day
+        return Window(count=count, span=DAY)
+
+
+def next_instant(sent: Sequence[datetime], windows: Sequence[Window], now: datetime) -> datetime:
+    """Return the earliest instant from ``now`` on at which one more request fits into every window.
+
+    ``sent`` are the instants of the requests made, ascending; some may lie ahead, since a request takes its
+    instant before it leaves.
+    """
+    instant = now if not sent or not windows else max(now, sent[-1])
+    for window in windows:
+        if len(sent) >= window.count:
+            instant = max(instant, sent[-window.count] + window.span)
+    return instant
+
+
+def instants(
+    sent: Sequence[datetime], windows: Sequence[Window], now: datetime, count: int
+) -> list[datetime]:
+    """Return the instants of the next ``count`` requests, as next_instant would give them one after another."""
+    made = list(sent)
+    for _ in range(count):
+        made.append(next_instant(made, windows, now))
+    return made[len(sent) :]
+
+
+def may_submit(account: Account, now: datetime, in_flight: int) -> bool:
+    """Tell whether an upload may go now, with ``in_flight`` requests under way.
+
+    While the network or the API holds, one request at a time probes; while the terms are not accepted, the
+    upload itself is the probe.
+    """
+    if account.state is AccountState.PAUSED:
+        probes = account.reason is PauseReason.TERMS and _is_due(account.next_probe_at, now)
+        return probes and in_flight == 0
+    return _is_open(account, now, in_flight)
+
+
+def may_poll(account: Account, now: datetime, in_flight: int) -> bool:
+    """Tell whether a verdict may be asked for now: reading goes on while only the credits are gone."""
+    if account.state is AccountState.PAUSED and account.reason not in POLLS_GO_ON:
+        return False
+    return _is_open(account, now, in_flight)
+
+
+def wants_probe(account: Account, now: datetime) -> bool:
+    """Tell whether it is time to look at the balance, which shows whether the pause can be lifted."""
+    return (
+        account.state is AccountState.PAUSED
+        and account.reason in LIFTED_BY_CREDITS
+        and _is_due(account.next_probe_at, now)
+    )
+
+
+def after(account: Account, event: AccountEvent, now: datetime, chance: float = 0.5) -> Account:
+    """Return the account after ``event``; ``chance`` in [0, 1) spreads the waits."""
+    match event:
+        case Healthy():
+            return replace(account, hold_until=None, holds=0, succeeded_at=now)
+        case Throttled() | Unreachable():
+            holds = account.holds + 1
+            wait = retry.backoff(holds, chance, event.retry_after)
+            until = max(account.hold_until or now, now + wait)
+            return replace(account, holds=holds, hold_until=until)
+        case Barred():
+            return _barred(account, event, now)
+        case Resumed():
+            if account.reason is PauseReason.OPERATOR:
+                return _cleared(account)
+            paused = account.state is AccountState.PAUSED
+            return replace(account, hold_until=None, next_probe_at=now if paused else None)
+        case Cleared():
+            return account if account.reason is PauseReason.OPERATOR else _cleared(account)
+        case Credited():
+            return _credited(account, event, now)
+
+
+def _barred(account: Account, event: Barred, now: datetime) -> Account:
+    """Return the account paused; an operator's pause is not replaced, and one that goes on probes ever slower."""
+    if account.reason is PauseReason.OPERATOR:
+        return account
+    again = account.state is AccountState.PAUSED and account.reason is event.why
+    probes = account.probes + 1 if again else 1
+    probe_at = None if event.why is PauseReason.OPERATOR else now + retry.probe_wait(probes)
+    return replace(
+        account,
+        state=AccountState.PAUSED,
+        reason=event.why,
+        detail=event.detail,
+        probes=probes,
+        next_probe_at=probe_at,
+        hold_until=None,
+        holds=0,
+    )
+
+
+def _credited(account: Account, event: Credited, now: datetime) -> Account:
+    """Return the account with its balance: paused at the floor or at nothing, freed above both."""
+    account = replace(account, credits=event.credits, credits_at=now)
+    if event.credits <= 0:
+        return _barred(account, Barred(PauseReason.CREDITS, "no credits are left"), now)
+    if event.credits < event.floor:
+        detail = f"{event.credits:g} credits are left, below credits_floor = {event.floor:g}"
+        return _barred(account, Barred(PauseReason.FLOOR, detail), now)
+    return _cleared(account) if account.reason in LIFTED_BY_CREDITS else account
+
+
+def _cleared(account: Account) -> Account:
+    return replace(account, state=AccountState.OK, reason=None, detail=None, next_probe_at=None, probes=0)
+
+
+def _is_due(instant: datetime | None, now: datetime) -> bool:
+    return instant is not None and instant <= now
+
+
+def _is_open(account: Account, now: datetime, in_flight: int) -> bool:
+    """Tell whether nothing holds: after a failure of the network one request at a time finds out."""
+    if account.hold_until is not None and account.hold_until > now:
+        return False
+    return account.holds == 0 or in_flight == 0

@@ -1,0 +1,321 @@
+"""What may happen to an analysis and to a file, as two tables; whatever is not in them is a bug.
+
+``advance`` and ``advance_file`` are the only places that change a row's state. The duty of a row follows from
+the row alone, so that starting and restarting are the same thing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from identifai_watch.core import polling, retry
+from identifai_watch.core.model import (
+    Absent,
+    Analysis,
+    AnalysisEvent,
+    AnalysisState,
+    Begun,
+    Deferred,
+    Delivered,
+    Destined,
+    Errored,
+    File,
+    FileEvent,
+    FileState,
+    Judged,
+    Lost,
+    Malformed,
+    Media,
+    Mismatched,
+    Missed,
+    Overdue,
+    Overridden,
+    Pending,
+    Present,
+    Refused,
+    Reopened,
+    Retried,
+    Seen,
+    Superseded,
+    Unanswered,
+    Undelivered,
+    Unsent,
+    Uploaded,
+)
+
+
+class Duty(StrEnum):
+    """What has to be done for a row next."""
+
+    UPLOAD = "upload"
+    POLL = "poll"
+    ADMIT = "admit"
+    DELIVER = "deliver"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tries:
+    """An arrow that leads to ``again`` at most ``at_most`` times, counted in ``counter``, and then to ``then``."""
+
+    counter: str
+    at_most: int
+    again: StrEnum
+    then: StrEnum
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the configuration, the account and experience say about the next step.
+
+    ``deadline`` is how long a verdict is awaited, ``others_at`` when another request last got through, and
+    ``expected`` how long a verdict of each kind is expected to take.
+    """
+
+    deadline: timedelta = timedelta(minutes=120)
+    others_at: datetime | None = None
+    expected: Mapping[Media, timedelta] = field(default_factory=lambda: polling.GUESS)
+
+
+class UnexpectedError(Exception):
+    """An event came to a row whose state does not know it: a bug, never the world's fault."""
+
+
+_A = AnalysisState
+_ONCE_MORE = Tries(counter="resubmissions", at_most=1, again=_A.QUEUED, then=_A.REFUSED)
+_THRICE = Tries(counter="malformed", at_most=3, again=_A.AWAITING, then=_A.REFUSED)
+
+ANALYSES: Mapping[AnalysisState, Mapping[type[AnalysisEvent], AnalysisState | Tries]] = {
+    _A.QUEUED: {
+        Begun: _A.SENDING,
+        Refused: _A.REFUSED,
+        Absent: _A.QUEUED,
+        Present: _A.QUEUED,
+        Retried: _A.QUEUED,
+    },
+    _A.SENDING: {
+        Uploaded: _A.AWAITING,
+        Unsent: _A.QUEUED,
+        Deferred: _A.QUEUED,
+        Refused: _A.REFUSED,
+        Absent: _A.SENDING,
+        Present: _A.SENDING,
+        Retried: _A.SENDING,
+    },
+    _A.AWAITING: {
+        Pending: _A.AWAITING,
+        Judged: _A.JUDGED,
+        Errored: _A.REFUSED,
+        Lost: _ONCE_MORE,
+        Mismatched: _ONCE_MORE,
+        Malformed: _THRICE,
+        Unanswered: _A.AWAITING,
+        Overdue: _A.AWAITING,
+        Absent: _A.AWAITING,
+        Present: _A.AWAITING,
+        Retried: _A.AWAITING,
+    },
+    _A.JUDGED: {Overridden: _A.JUDGED, Absent: _A.JUDGED, Present: _A.JUDGED, Retried: _A.JUDGED},
+    _A.REFUSED: {Retried: _A.QUEUED, Absent: _A.REFUSED, Present: _A.REFUSED},
+}
+
+DUTIES: Mapping[AnalysisState, Duty | None] = {
+    _A.QUEUED: Duty.UPLOAD,
+    _A.SENDING: None,  # in flight; a claim that lapsed brings Deferred, and that leads to queued
+    _A.AWAITING: Duty.POLL,
+    _A.JUDGED: None,
+    _A.REFUSED: None,
+}
+
+SETTLED = frozenset({AnalysisState.JUDGED, AnalysisState.REFUSED})
+
+_F = FileState
+
+FILES: Mapping[FileState, Mapping[type[FileEvent], FileState | Tries]] = {
+    _F.WAITING: {
+        Destined: _F.WAITING,
+        Delivered: _F.DELIVERED,
+        Undelivered: _F.WAITING,
+        Reopened: _F.WAITING,
+        Retried: _F.WAITING,
+        Superseded: _F.SUPERSEDED,
+        Seen: _F.WAITING,
+        Missed: Tries(counter="missing", at_most=1, again=_F.WAITING, then=_F.GONE),
+    },
+    _F.DELIVERED: {
+        Reopened: _F.WAITING,
+        Retried: _F.WAITING,
+        Superseded: _F.SUPERSEDED,
+        Seen: _F.DELIVERED,
+        Missed: Tries(counter="missing", at_most=1, again=_F.DELIVERED, then=_F.GONE),
+    },
+    _F.GONE: {
+        Seen: _F.WAITING,
+        Superseded: _F.SUPERSEDED,
+        Missed: _F.GONE,
+        Reopened: _F.GONE,
+        Retried: _F.GONE,
+    },
+    _F.SUPERSEDED: {},
+}
+
+
+def duty(file: File, analysis: AnalysisState | None) -> Duty | None:
+    """Return what has to be done for ``file``, whose analysis is in the state ``analysis`` (None: it has none)."""
+    if file.state is not FileState.WAITING or file.held:
+        return None
+    if file.refusal is not None or analysis in SETTLED:
+        return Duty.DELIVER
+    return Duty.ADMIT if analysis is None else None
+
+
+def advance(
+    row: Analysis, event: AnalysisEvent, now: datetime, policy: Policy, chance: float = 0.5
+) -> Analysis:
+    """Return ``row`` after ``event``.
+
+    ``chance`` in [0, 1) spreads the waits. Raises UnexpectedError if the table does not know the arrow.
+    """
+    state, counted = _follow(ANALYSES.get(row.state, {}).get(type(event)), row, event)
+    row = replace(row, state=state, **counted)
+    match event:
+        case Begun():
+            return replace(row, due=None, no_cache=row.no_cache and not row.doubt)
+        case Uploaded():
+            return replace(
+                row,
+                identifier=event.identifier,
+                sent_name=event.sent_name,
+                ref_id=event.ref_id,
+                doubt=False,
+                no_cache=False,
+                submitted_at=now,
+                deadline=now + policy.deadline,
+                **_cleared(polling.first_ask(now, policy.expected[row.media])),
+            )
+        case Unsent() | Unanswered():
+            return _failed(row, event, now, policy, chance)
+        case Deferred():
+            return _failed(replace(row, doubt=True, no_cache=False), event, now, policy, chance)
+        case Refused() | Errored():
+            return replace(row, due=None, reason=event.reason, stuck_at=None)
+        case Pending():
+            return replace(row, **_cleared(polling.next_ask(row, now, policy.expected[row.media])))
+        case Judged():
+            judged = replace(row, verdict=event.verdict, judged_at=now, malformed=0, **_cleared(now))
+            wants = "with_heatmap" in row.options and event.verdict.has_heatmap
+            return replace(judged, due=None, heatmap_due=now if wants else None)
+        case Lost() | Mismatched():
+            due = now if state is AnalysisState.QUEUED else None
+            return replace(row, identifier=None, deadline=None, reason=event.reason, due=due)
+        case Malformed():
+            due = now + retry.backoff(row.malformed, chance) if state is AnalysisState.AWAITING else None
+            return replace(row, reason=event.reason, due=due)
+        case Overdue():
+            return replace(row, due=None, stuck_at=now, reason=f"no verdict within {policy.deadline}")
+        case Overridden():
+            return (
+                row if row.verdict is None else replace(row, verdict=replace(row.verdict, forced=event.label))
+            )
+        case Absent():
+            return replace(row, due=None) if state is AnalysisState.QUEUED else row
+        case Present():
+            return replace(row, due=now) if state is AnalysisState.QUEUED and row.stuck_at is None else row
+        case Retried():
+            return _retried(row, state, now, policy)
+
+
+def advance_file(row: File, event: FileEvent, now: datetime, policy: Policy, chance: float = 0.5) -> File:
+    """Return ``row`` after ``event``; ``chance`` in [0, 1) spreads the waits.
+
+    Raises UnexpectedError if the table does not know the arrow.
+    """
+    state, counted = _follow(FILES.get(row.state, {}).get(type(event)), row, event)
+    row = replace(row, state=state, **counted)
+    match event:
+        case Destined():
+            return replace(row, outcome=event.outcome, reason=event.reason, destination=event.destination)
+        case Delivered():
+            return replace(
+                row,
+                lies_at=event.lies_at,
+                fingerprint=event.fingerprint or row.fingerprint,
+                destination=None,
+                delivered_at=now,
+                due=None,
+                missing=0,
+                failures=0,
+                failing_since=None,
+                stuck_at=None,
+            )
+        case Undelivered():
+            failures = row.failures + 1
+            since = row.failing_since or now
+            due: datetime | None = now + retry.backoff(failures, chance)
+            stuck = retry.is_hopeless(failures, since, policy.others_at)
+            return replace(
+                row,
+                failures=failures,
+                failing_since=since,
+                due=None if stuck else due,
+                stuck_at=now if stuck else None,
+                reason=event.reason if stuck else row.reason,
+            )
+        case Reopened() | Retried():
+            return replace(row, due=now, failures=0, failing_since=None, stuck_at=None)
+        case Superseded():
+            return replace(row, due=None, destination=None, stuck_at=None)
+        case Seen():
+            back = row.missing > 1
+            return replace(row, missing=0, due=now if back else row.due)
+        case Missed():
+            return row if state is not FileState.GONE else replace(row, due=None)
+
+
+def _follow(
+    arrow: StrEnum | Tries | None, row: Analysis | File, event: AnalysisEvent | FileEvent
+) -> tuple[Any, dict[str, Any]]:
+    """Return the state that an arrow leads to, and the counter that it moved."""
+    match arrow:
+        case None:
+            raise UnexpectedError(
+                f"{type(event).__name__} came to {type(row).__name__} {row.id}, which is {row.state}"
+            )
+        case Tries():
+            count = getattr(row, arrow.counter) + 1
+            return (arrow.again if count <= arrow.at_most else arrow.then), {arrow.counter: count}
+        case StrEnum():
+            return arrow, {}
+
+
+def _cleared(due: datetime) -> dict[str, Any]:
+    """Return what an answer clears: the failures in a row and their reason; the next duty is at ``due``."""
+    return {"due": due, "failures": 0, "failing_since": None, "stuck_at": None, "reason": None}
+
+
+def _failed(
+    row: Analysis, event: Unsent | Deferred | Unanswered, now: datetime, policy: Policy, chance: float
+) -> Analysis:
+    """Return ``row`` after a failed attempt: due again after the backoff, or stuck while others got through.
+
+    A failure that does not count is the account's or the network's: the gate holds then, not the row.
+    """
+    if not event.counts:
+        return replace(row, due=now, reason=event.reason)
+    failures = row.failures + 1
+    since = row.failing_since or now
+    row = replace(row, failures=failures, failing_since=since, reason=event.reason)
+    if retry.is_hopeless(failures, since, policy.others_at):
+        return replace(row, due=None, stuck_at=now)
+    return replace(row, due=now + retry.backoff(failures, chance))
+
+
+def _retried(row: Analysis, state: AnalysisState, now: datetime, policy: Policy) -> Analysis:
+    """Return ``row`` after the operator asked for another attempt: it goes on where it stood."""
+    if state not in {AnalysisState.QUEUED, AnalysisState.AWAITING}:
+        return row
+    fresh = replace(row, malformed=0, resubmissions=0, **_cleared(now))
+    if state is AnalysisState.QUEUED:
+        return replace(fresh, identifier=None, deadline=None)
+    return replace(fresh, deadline=now + policy.deadline)

@@ -1,0 +1,86 @@
+"""The requests made and the account's one row: what the gate decides from, in one transaction with its answer."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from identifai_watch.core import gate
+from identifai_watch.core.gate import Limits
+from identifai_watch.core.model import Account, AccountEvent
+from identifai_watch.ledger import rows, schema
+from identifai_watch.ledger.schema import requests
+
+_KEEP = gate.DAY + timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purse:
+    """How many posts the sliding day still has: for anything, and for the backlog; None is without limit."""
+
+    left: int | None
+    backlog_left: int | None
+
+
+def sent(tx: sa.Connection, method: str, now: datetime) -> list[datetime]:
+    """Return the instants of the requests of ``method`` in the last minute, ascending."""
+    query = (
+        sa.select(requests.c.at)
+        .where(requests.c.method == method, requests.c.at > now - gate.MINUTE - timedelta(seconds=1))
+        .order_by(requests.c.at)
+    )
+    return list(tx.execute(query).scalars())
+
+
+def depart(
+    tx: sa.Connection, method: str, limits: Limits, now: datetime, *, backlog: bool = False
+) -> datetime:
+    """Take the next instant that the windows leave free and write it down; the request leaves at it, not before."""
+    instant = gate.next_instant(sent(tx, method, now), limits.windows(method), now)
+    tx.execute(sa.insert(requests).values(at=instant, method=method, backlog=backlog))
+    return instant
+
+
+def purse(tx: sa.Connection, limits: Limits, now: datetime) -> Purse:
+    """Return what the sliding day's purse has left."""
+    whole, share = limits.purse(backlog=False), limits.purse(backlog=True)
+    if whole is None or share is None:
+        return Purse(left=None, backlog_left=None)
+    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(requests.c.backlog), 0)).where(
+        requests.c.method == "POST", requests.c.at > now - gate.DAY
+    )
+    posts, from_backlog = tx.execute(query).one()
+    left = max(0, whole.count - posts)
+    return Purse(left=left, backlog_left=min(left, max(0, share.count - int(from_backlog))))
+
+
+def purse_refills_at(tx: sa.Connection, now: datetime) -> datetime | None:
+    """Return when the oldest post of the sliding day leaves it."""
+    query = sa.select(sa.func.min(requests.c.at)).where(
+        requests.c.method == "POST", requests.c.at > now - gate.DAY
+    )
+    oldest = tx.execute(query).scalar()
+    return None if oldest is None else oldest + gate.DAY
+
+
+def prune(tx: sa.Connection, now: datetime) -> None:
+    """Forget the requests that no window reaches any more."""
+    tx.execute(sa.delete(requests).where(requests.c.at < now - _KEEP))
+
+
+def account(tx: sa.Connection) -> Account:
+    """Return the account as the ledger knows it."""
+    return rows.account(tx.execute(sa.select(schema.account)).first())
+
+
+def advance_account(
+    tx: sa.Connection, event: AccountEvent, now: datetime, chance: float
+) -> tuple[Account, Account]:
+    """Advance the account by ``event``; return it as it was and as it is."""
+    before = account(tx)
+    after = gate.after(before, event, now, chance)
+    if after != before:
+        values = {name: getattr(after, name) for name in Account.__dataclass_fields__}
+        if tx.execute(sa.update(schema.account).values(values)).rowcount == 0:
+            tx.execute(sa.insert(schema.account).values(id=1, **values))
+    return before, after

@@ -1,0 +1,73 @@
+"""What operators ask for: one row a command, always legal; the daemon carries it out, or the command itself."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from identifai_watch.ledger.schema import commands, nodes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """Something an operator asked for: ``verb`` with ``arguments``; ``answer`` is what came of it."""
+
+    id: int
+    at: datetime
+    who: str
+    verb: str
+    arguments: dict[str, Any]
+    answer: dict[str, Any] | None
+
+
+def ask(tx: sa.Connection, verb: str, arguments: dict[str, Any], *, who: str, now: datetime) -> int:
+    """Write a command down; return its number."""
+    values = {"at": now, "who": who, "verb": verb, "arguments": json.dumps(arguments)}
+    key = tx.execute(sa.insert(commands).values(values).returning(commands.c.id)).scalar_one()
+    return int(key)
+
+
+def open_commands(tx: sa.Connection) -> list[Command]:
+    """Return what was asked for and is not carried out yet, in order."""
+    query = sa.select(commands).where(sa.text("done_at IS NULL")).order_by(commands.c.id)
+    return [_command(row) for row in tx.execute(query)]
+
+
+def command(tx: sa.Connection, number: int) -> Command:
+    """Return one command."""
+    return _command(tx.execute(sa.select(commands).where(commands.c.id == number)).one())
+
+
+def answered(tx: sa.Connection, number: int, answer: dict[str, Any], now: datetime) -> None:
+    """Write down that a command is carried out, and what came of it."""
+    tx.execute(
+        sa.update(commands).where(commands.c.id == number).values(done_at=now, answer=json.dumps(answer))
+    )
+
+
+def put_node(
+    tx: sa.Connection, node: str, *, process: int, since: datetime, now: datetime, report: dict[str, Any]
+) -> None:
+    """Write what this daemon alone knows, for other processes to read."""
+    values = {"process": process, "since": since, "seen_at": now, "report": json.dumps(report)}
+    if tx.execute(sa.update(nodes).where(nodes.c.node == node).values(values)).rowcount == 0:
+        tx.execute(sa.insert(nodes).values(node=node, **values))
+
+
+def node_report(tx: sa.Connection, node: str) -> tuple[datetime, dict[str, Any]] | None:
+    """Return since when the node's last daemon ran, and what it reported last."""
+    found = tx.execute(sa.select(nodes).where(nodes.c.node == node)).first()
+    return None if found is None else (found.since, json.loads(found.report))
+
+
+def _command(row: sa.Row[Any]) -> Command:
+    return Command(
+        id=row.id,
+        at=row.at,
+        who=row.who,
+        verb=row.verb,
+        arguments=json.loads(row.arguments),
+        answer=None if row.answer is None else json.loads(row.answer),
+    )

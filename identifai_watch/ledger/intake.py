@@ -1,0 +1,431 @@
+"""What the folders bring: files found, held, admitted, refused, left alone, missed and seen again."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from identifai_watch.core.lifecycle import SETTLED
+from identifai_watch.core.model import (
+    Analysis,
+    AnalysisState,
+    File,
+    FileState,
+    Fingerprint,
+    Media,
+    Missed,
+    Present,
+    Seen,
+    Superseded,
+)
+from identifai_watch.ledger import rows, work
+from identifai_watch.ledger.schema import analyses, files, folders, left
+from identifai_watch.ledger.work import Step
+
+# Literals, so that SQLite can prove that the partial unique index serves the query.
+_AT_ITS_PLACE = sa.text("files.lies_at IS NULL AND files.state <> 'superseded'")
+_TO_ADMIT = sa.text(
+    "files.state = 'waiting' AND files.held = 0 AND files.analysis_id IS NULL AND files.refusal IS NULL"
+)
+_HELD = sa.text("files.held = 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folder:
+    """What the ledger knows of a watched folder."""
+
+    id: int
+    name: str
+    filesystem: str | None
+    archived_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A file as it was found: ``path`` in bytes relative to the folder, ``priority`` the folder's."""
+
+    folder_id: int
+    path: bytes
+    fingerprint: Fingerprint
+    noticed_at: datetime
+    media: Media | None = None
+    backlog: bool = False
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What was read from a whole file: its digest, and how it would be sent. ``options`` are canonical JSON."""
+
+    sha256: bytes
+    media: Media
+    mime: str
+    options: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """What the ledger remembers of a path: what it looked like, and whether the last scan missed it."""
+
+    fingerprint: Fingerprint
+    missing: bool
+
+
+def folder(tx: sa.Connection, node: str, name: str) -> Folder:
+    """Return the folder of that name on ``node``, made if it is new."""
+    query = sa.select(folders).where(folders.c.node == node, folders.c.name == name)
+    found = tx.execute(query).first()
+    if found is None:
+        tx.execute(sa.insert(folders).values(node=node, name=name))
+        found = tx.execute(query).one()
+    return Folder(id=found.id, name=found.name, filesystem=found.filesystem, archived_at=found.archived_at)
+
+
+def pin(tx: sa.Connection, folder_id: int, filesystem: str | None) -> None:
+    """Write down which file system the folder's root is on."""
+    tx.execute(sa.update(folders).where(folders.c.id == folder_id).values(filesystem=filesystem))
+
+
+def archived(tx: sa.Connection, folder_id: int, now: datetime, hold_above: int) -> int:
+    """End a folder's first full scan; an archive of at most ``hold_above`` files is judged all the same.
+
+    Returns how many files stay held.
+    """
+    tx.execute(sa.update(folders).where(folders.c.id == folder_id).values(archived_at=now))
+    held = tx.execute(
+        sa.select(sa.func.count()).select_from(files).where(files.c.folder_id == folder_id, _HELD)
+    ).scalar_one()
+    if held > hold_above:
+        return held
+    tx.execute(sa.update(files).where(files.c.folder_id == folder_id, _HELD).values(held=False))
+    return 0
+
+
+def known(
+    tx: sa.Connection, folder_id: int, parent: bytes, names: Sequence[bytes]
+) -> dict[bytes, Remembered]:
+    """Return what is remembered of ``names`` in the directory ``parent``."""
+    found: dict[bytes, Remembered] = {}
+    of_files = sa.select(
+        files.c.name, files.c.size, files.c.mtime_ns, files.c.ctime_ns, files.c.inode, files.c.missing
+    ).where(files.c.folder_id == folder_id, files.c.parent == parent, files.c.name.in_(names), _AT_ITS_PLACE)
+    of_left = sa.select(
+        left.c.name,
+        left.c.size,
+        left.c.mtime_ns,
+        left.c.ctime_ns,
+        left.c.inode,
+        sa.literal(0).label("missing"),
+    ).where(left.c.folder_id == folder_id, left.c.parent == parent, left.c.name.in_(names))
+    for query in (of_left, of_files):
+        for row in tx.execute(query):
+            found[row.name] = Remembered(fingerprint=rows.fingerprint(row._asdict()), missing=row.missing > 0)
+    return found
+
+
+def count(tx: sa.Connection, folder_id: int, parent: bytes) -> int:
+    """Return how many names are remembered in the directory ``parent``."""
+    queries = (
+        sa.select(sa.func.count()).where(
+            files.c.folder_id == folder_id, files.c.parent == parent, _AT_ITS_PLACE
+        ),
+        sa.select(sa.func.count()).where(left.c.folder_id == folder_id, left.c.parent == parent),
+    )
+    return sum(tx.execute(query).scalar_one() for query in queries)
+
+
+def names(tx: sa.Connection, folder_id: int, parent: bytes) -> Iterator[bytes]:
+    """Iterate over the names remembered in the directory ``parent``."""
+    yield from tx.execute(
+        sa.select(files.c.name).where(files.c.folder_id == folder_id, files.c.parent == parent, _AT_ITS_PLACE)
+    ).scalars()
+    yield from tx.execute(
+        sa.select(left.c.name).where(left.c.folder_id == folder_id, left.c.parent == parent)
+    ).scalars()
+
+
+def parents(tx: sa.Connection, folder_id: int) -> Iterator[bytes]:
+    """Iterate over the directories in which names are remembered."""
+    yield from tx.execute(
+        sa.select(files.c.parent).where(files.c.folder_id == folder_id, _AT_ITS_PLACE).distinct()
+    ).scalars()
+    yield from tx.execute(sa.select(left.c.parent).where(left.c.folder_id == folder_id).distinct()).scalars()
+
+
+def at_place(tx: sa.Connection, folder_id: int, path: bytes) -> File | None:
+    """Return the file that stands for ``path`` now; what was moved away or replaced does not."""
+    parent, name = rows.split(path)
+    query = work.select_files().where(
+        files.c.folder_id == folder_id, files.c.parent == parent, files.c.name == name, _AT_ITS_PLACE
+    )
+    found = tx.execute(query).first()
+    return None if found is None else rows.file(found)
+
+
+def hold(tx: sa.Connection, arrivals: Sequence[Arrival]) -> None:
+    """Hold what an archive's first scan found: neither hashed nor sent until it is released."""
+    if arrivals:
+        values = [
+            _arrived(arrival) | {"held": True, "backlog": True, "media": arrival.media}
+            for arrival in arrivals
+        ]
+        tx.execute(sa.insert(files).prefix_with("OR IGNORE", dialect="sqlite"), values)
+
+
+def admit(tx: sa.Connection, arrival: Arrival, content: Content, step: Step) -> File:
+    """Admit a whole file: its row, and the analysis of its content if that is new.
+
+    The same content under a changed fingerprint updates the row and nothing else.
+    """
+    unleave(tx, arrival.folder_id, [arrival.path])
+    analysis, is_new = _analysis(tx, arrival, content)
+    before = at_place(tx, arrival.folder_id, arrival.path)
+    if before is not None and before.sha256 not in {None, content.sha256}:
+        work.advance_file(tx, before.id, Superseded(), step)
+        before = None
+    if before is not None and before.analysis_id is not None and before.media is content.media:
+        return _same_again(tx, before, arrival, step)
+    row = before or _insert(tx, arrival)
+    work.put_file(
+        tx,
+        replace(
+            row,
+            fingerprint=arrival.fingerprint,
+            state=FileState.WAITING,
+            held=False,
+            backlog=row.backlog or arrival.backlog,
+            analysis_id=analysis.id,
+            media=content.media,
+            sha256=content.sha256,
+            refusal=None,
+            duplicate=not is_new,
+            hashed_at=step.now,
+            due=step.now if analysis.state in SETTLED else None,
+            missing=0,
+        ),
+    )
+    work.record(
+        tx,
+        step,
+        "admitted",
+        file_id=row.id,
+        analysis_id=analysis.id,
+        sha256=content.sha256.hex(),
+        duplicate=not is_new,
+    )
+    _wake(tx, analysis, arrival, step)
+    return at_place(tx, arrival.folder_id, arrival.path) or row
+
+
+def refuse(tx: sa.Connection, arrival: Arrival, reason: str, step: Step) -> None:
+    """Write down that we will not send a file, for a reason of ours, so that it is delivered as rejected."""
+    unleave(tx, arrival.folder_id, [arrival.path])
+    before = at_place(tx, arrival.folder_id, arrival.path)
+    if before is not None and (before.analysis_id is not None or before.refusal is not None):
+        if before.fingerprint == arrival.fingerprint and before.refusal == reason:
+            return
+        work.advance_file(tx, before.id, Superseded(), step)
+        before = None
+    row = before or _insert(tx, arrival)
+    refused = replace(
+        row,
+        fingerprint=arrival.fingerprint,
+        state=FileState.WAITING,
+        held=False,
+        media=arrival.media,
+        refusal=reason,
+        due=step.now,
+        missing=0,
+    )
+    work.put_file(tx, refused)
+    work.record(tx, step, "refused here", file_id=row.id, analysis_id=None, reason=reason)
+
+
+def leave(tx: sa.Connection, arrival: Arrival, reason: str, rules: str, step: Step) -> None:
+    """Remember a file that is left alone, so that it is looked at again only when it or ``rules`` change."""
+    before = at_place(tx, arrival.folder_id, arrival.path)
+    if before is not None:
+        work.advance_file(tx, before.id, Superseded(), step)
+    parent, name = rows.split(arrival.path)
+    key = {"folder_id": arrival.folder_id, "parent": parent, "name": name}
+    unleave(tx, arrival.folder_id, [arrival.path])
+    shape = arrival.fingerprint
+    tx.execute(
+        sa.insert(left).values(
+            **key,
+            size=shape.size,
+            mtime_ns=shape.mtime_ns,
+            ctime_ns=shape.ctime_ns,
+            inode=shape.inode,
+            reason=reason,
+            rules=rules,
+            left_at=step.now,
+        )
+    )
+
+
+def unleave(tx: sa.Connection, folder_id: int, paths: Iterable[bytes]) -> None:
+    """Forget that ``paths`` were left alone."""
+    for path in paths:
+        parent, name = rows.split(path)
+        tx.execute(
+            sa.delete(left).where(left.c.folder_id == folder_id, left.c.parent == parent, left.c.name == name)
+        )
+
+
+def forget_left(tx: sa.Connection, folder_id: int, rules: str) -> int:
+    """Forget what was left alone under other rules than ``rules``: it is looked at anew; return how many."""
+    return tx.execute(sa.delete(left).where(left.c.folder_id == folder_id, left.c.rules != rules)).rowcount
+
+
+def missed(tx: sa.Connection, folder_id: int, paths: Iterable[bytes], step: Step) -> int:
+    """Count a scan that did not find ``paths``; return how many files are gone by that."""
+    gone = 0
+    for path in paths:
+        file = at_place(tx, folder_id, path)
+        if file is None:
+            unleave(tx, folder_id, [path])
+        # A file on its way to a committed destination is not missing: its delivery says where it is.
+        elif file.state is not FileState.GONE and file.destination is None:
+            after = work.advance_file(tx, file.id, Missed(), step)
+            gone += after is not None and after.state is FileState.GONE
+    return gone
+
+
+def seen(tx: sa.Connection, folder_id: int, paths: Iterable[bytes], step: Step) -> None:
+    """Note that ``paths``, which a scan had missed, are there, as they were."""
+    for path in paths:
+        file = at_place(tx, folder_id, path)
+        if file is not None:
+            work.advance_file(tx, file.id, Seen(), step)
+
+
+def to_admit(tx: sa.Connection, folder_id: int, limit: int) -> list[File]:
+    """Return files that were released and are to be looked at: hot ones first, then the newest."""
+    query = (
+        work.select_files()
+        .where(files.c.folder_id == folder_id, _TO_ADMIT, files.c.missing == 0)
+        .order_by(files.c.priority.desc(), files.c.noticed_at.desc())
+        .limit(limit)
+    )
+    return [rows.file(row) for row in tx.execute(query)]
+
+
+def release(
+    tx: sa.Connection,
+    step: Step,
+    *,
+    folder_id: int | None = None,
+    newer_than: datetime | None = None,
+    limit: int | None = None,
+) -> int:
+    """Release held files, the newest first; ``newer_than`` is compared with their modification. Returns how many."""
+    query = sa.select(files.c.id).where(_HELD).order_by(files.c.mtime_ns.desc())
+    if folder_id is not None:
+        query = query.where(files.c.folder_id == folder_id)
+    if newer_than is not None:
+        query = query.where(files.c.mtime_ns >= int(newer_than.timestamp() * 1e9))
+    if limit is not None:
+        query = query.limit(limit)
+    released = tx.execute(sa.update(files).where(files.c.id.in_(query)).values(held=False)).rowcount
+    work.record(tx, step, "released", file_id=None, analysis_id=None, files=released)
+    return released
+
+
+def touch(tx: sa.Connection, file_id: int, fingerprint: Fingerprint) -> None:
+    """Write the fingerprint that a file has after our own writes."""
+    tx.execute(
+        sa.update(files)
+        .where(files.c.id == file_id)
+        .values(
+            size=fingerprint.size,
+            mtime_ns=fingerprint.mtime_ns,
+            ctime_ns=fingerprint.ctime_ns,
+            inode=fingerprint.inode,
+        )
+    )
+
+
+def _arrived(arrival: Arrival) -> dict[str, object]:
+    parent, name = rows.split(arrival.path)
+    shape = arrival.fingerprint
+    return {
+        "folder_id": arrival.folder_id,
+        "parent": parent,
+        "name": name,
+        "size": shape.size,
+        "mtime_ns": shape.mtime_ns,
+        "ctime_ns": shape.ctime_ns,
+        "inode": shape.inode,
+        "noticed_at": arrival.noticed_at,
+        "state": FileState.WAITING,
+        "backlog": arrival.backlog,
+        "priority": arrival.priority,
+    }
+
+
+def _insert(tx: sa.Connection, arrival: Arrival) -> File:
+    tx.execute(sa.insert(files).values(**_arrived(arrival)))
+    row = at_place(tx, arrival.folder_id, arrival.path)
+    if row is None:
+        raise LookupError(arrival.path)
+    return row
+
+
+def _same_again(tx: sa.Connection, before: File, arrival: Arrival, step: Step) -> File:
+    """Take a file whose bytes are what they were: only its fingerprint changed, or it is back."""
+    touch(tx, before.id, arrival.fingerprint)
+    return work.advance_file(tx, before.id, Seen(), step) or before
+
+
+def _analysis(tx: sa.Connection, arrival: Arrival, content: Content) -> tuple[Analysis, bool]:
+    """Return the newest analysis of a content, made if there is none, and whether it was made."""
+    query = (
+        sa.select(*rows.ANALYSIS_COLUMNS)
+        .where(
+            analyses.c.sha256 == content.sha256,
+            analyses.c.media == content.media,
+            analyses.c.options == content.options,
+        )
+        .order_by(analyses.c.edition.desc())
+        .limit(1)
+    )
+    found = tx.execute(query).first()
+    if found is not None:
+        return rows.analysis(found), False
+    tx.execute(
+        sa.insert(analyses).values(
+            sha256=content.sha256,
+            media=content.media,
+            mime=content.mime,
+            options=content.options,
+            size=arrival.fingerprint.size,
+            noticed_at=arrival.noticed_at,
+            state=AnalysisState.QUEUED,
+            backlog=arrival.backlog,
+            priority=arrival.priority,
+            due=arrival.noticed_at,
+        )
+    )
+    return rows.analysis(tx.execute(query).one()), True
+
+
+def _wake(tx: sa.Connection, analysis: Analysis, arrival: Arrival, step: Step) -> None:
+    """Let a queued analysis take the best place that any of its files gives it, and go on if it rested."""
+    if analysis.state is not AnalysisState.QUEUED:
+        return
+    hotter = replace(
+        analysis,
+        priority=max(analysis.priority, arrival.priority),
+        backlog=analysis.backlog and arrival.backlog,
+        noticed_at=max(analysis.noticed_at, arrival.noticed_at),
+    )
+    if hotter != analysis:
+        tx.execute(
+            sa.update(analyses)
+            .where(analyses.c.id == analysis.id)
+            .values(priority=hotter.priority, backlog=hotter.backlog, noticed_at=hotter.noticed_at)
+        )
+    if analysis.due is None:
+        work.advance(tx, analysis.id, Present(), step)

@@ -1,0 +1,31 @@
+"""Bring a ledger to the schema of this version with Alembic; imported only when there is something to do."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from identifai_watch.errors import LedgerError
+
+
+def config() -> Config:
+    """Return Alembic's configuration, with the migrations that ship in the package."""
+    made = Config()
+    made.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return made
+
+
+def upgrade(engine: sa.Engine, found: str | None) -> None:
+    """Run every migration after ``found`` in one transaction; raise LedgerError if ``found`` is not among ours."""
+    settings = config()
+    known = {script.revision for script in ScriptDirectory.from_config(settings).walk_revisions()}
+    if found is not None and found not in known:
+        raise LedgerError(
+            f"ledger.url: {engine.url.database} was written by a newer version (revision {found}); it was not "
+            "touched: install that version, or put its backup back"
+        )
+    with engine.connect().execution_options(write=True) as connection, connection.begin():
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "head")

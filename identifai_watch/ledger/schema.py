@@ -1,0 +1,322 @@
+"""The ledger's tables, the same for every engine: what must hold stands here as CHECKs and unique indexes.
+
+Instants are integers, microseconds since 1970 UTC; flags are 0 or 1; paths are bytes, since a name on a disk
+is bytes. What an engine does in its own way is left to its module (``sqlite``).
+"""
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator
+
+from identifai_watch.core.model import (
+    AccountState,
+    AnalysisState,
+    Choice,
+    FileState,
+    Media,
+    Outcome,
+    PauseReason,
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC datetime, kept as microseconds since 1970."""
+
+    impl = _BIG
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:  # noqa: ARG002 - the base class's signature
+        """Return the microseconds that stand for ``value``."""
+        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002 - the base class's signature
+        """Return the instant that ``value`` stands for."""
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+class Flag(TypeDecorator[bool]):
+    """True or False, kept as 1 or 0: SQLite's STRICT tables know no boolean."""
+
+    impl = sa.Integer
+    cache_ok = True
+
+    def process_bind_param(self, value: bool | None, dialect: sa.Dialect) -> int | None:  # noqa: ARG002, FBT001 - the base class's signature
+        """Return 1 or 0."""
+        return None if value is None else int(value)
+
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> bool | None:  # noqa: ARG002 - the base class's signature
+        """Return True or False."""
+        return None if value is None else bool(value)
+
+
+def one_of(column: str, values: type[StrEnum]) -> sa.CheckConstraint:
+    """Return the CHECK that keeps ``column`` to the members of ``values`` (or NULL)."""
+    listed = ", ".join(f"'{value}'" for value in values)
+    return sa.CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _table(name: str, *items: sa.schema.SchemaItem) -> sa.Table:
+    return sa.Table(name, metadata, *items, sqlite_strict=True)
+
+
+def _flag(name: str) -> sa.Column[bool]:
+    return sa.Column(name, Flag, nullable=False, default=False, server_default="0")
+
+
+def _count(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.Integer, nullable=False, default=0, server_default="0")
+
+
+def _claim() -> tuple[sa.Column[str], sa.Column[str], sa.Column[datetime]]:
+    """Return the columns of a claim: who works on the row, under which token, and until when that holds."""
+    return (
+        sa.Column("claimed_by", sa.Text),
+        sa.Column("claim", sa.Text),
+        sa.Column("claimed_until", Instant),
+    )
+
+
+# A watched folder on one host. `filesystem` pins its root: what was mounted there when it was first seen.
+# `archived_at` is when its first full scan ended: what that scan found was there before the daemon.
+folders = _table(
+    "folders",
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("node", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("filesystem", sa.Text),
+    sa.Column("archived_at", Instant),
+    sa.UniqueConstraint("node", "name"),
+)
+
+# The judging of one content. What is paid for is unique: (sha256, media, options), and a new edition only by
+# the operator's rejudge.
+analyses = _table(
+    "analyses",
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("sha256", sa.LargeBinary, nullable=False),
+    sa.Column("media", sa.Text, nullable=False),
+    sa.Column("options", sa.Text, nullable=False),
+    _count("edition"),
+    sa.Column("mime", sa.Text, nullable=False),
+    sa.Column("size", _BIG, nullable=False),
+    sa.Column("noticed_at", Instant, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    _flag("doubt"),
+    _flag("no_cache"),
+    _flag("backlog"),
+    _count("priority"),
+    sa.Column("due", Instant),
+    _count("failures"),
+    sa.Column("failing_since", Instant),
+    _count("resubmissions"),
+    _count("malformed"),
+    sa.Column("stuck_at", Instant),
+    sa.Column("reason", sa.Text),
+    sa.Column("identifier", sa.Text),
+    sa.Column("sent_name", sa.Text),
+    sa.Column("ref_id", sa.Text),
+    sa.Column("submitted_at", Instant),
+    sa.Column("deadline", Instant),
+    sa.Column("judged_at", Instant),
+    sa.Column("heatmap_due", Instant),
+    _count("heatmap_failures"),
+    sa.Column("verdict", sa.Text),
+    *_claim(),
+    sa.UniqueConstraint("sha256", "media", "options", "edition"),
+    one_of("media", Media),
+    one_of("state", AnalysisState),
+    sa.CheckConstraint("length(sha256) = 32", name="sha256_is_whole"),
+    sa.CheckConstraint("state <> 'awaiting' OR identifier IS NOT NULL", name="awaited_by_name"),
+    sa.CheckConstraint("state <> 'judged' OR verdict IS NOT NULL", name="judged_has_verdict"),
+    sa.CheckConstraint("state <> 'refused' OR reason IS NOT NULL", name="refused_says_why"),
+    sa.CheckConstraint("state IN ('queued', 'awaiting') OR due IS NULL", name="due_has_a_duty"),
+    sa.CheckConstraint("doubt = 0 OR no_cache = 0", name="doubt_is_never_paid_anew"),
+    sa.CheckConstraint("stuck_at IS NULL OR due IS NULL", name="stuck_rests"),
+)
+# A plain index: SQLite cannot prove that a bound parameter implies a partial index's condition.
+sa.Index(None, analyses.c.state, analyses.c.priority, analyses.c.noticed_at)
+sa.Index("ix_analyses_due", analyses.c.state, analyses.c.media, analyses.c.due)
+sa.Index("ix_analyses_claim", analyses.c.claim, sqlite_where=sa.text("claim IS NOT NULL"))
+sa.Index("ix_analyses_heatmap_due", analyses.c.heatmap_due, sqlite_where=sa.text("heatmap_due IS NOT NULL"))
+
+# What the API said, compressed: prunable without losing the verdict.
+answers = _table(
+    "answers",
+    sa.Column("analysis_id", sa.ForeignKey("analyses.id"), primary_key=True),
+    sa.Column("raw", sa.LargeBinary, nullable=False),
+    sa.Column("heatmap", sa.LargeBinary),
+)
+
+# A file that is owed a verdict. `parent` is b"" for the folder's root; `lies_at` is where it lies if not there.
+files = _table(
+    "files",
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("folder_id", sa.ForeignKey("folders.id"), nullable=False),
+    sa.Column("parent", sa.LargeBinary, nullable=False),
+    sa.Column("name", sa.LargeBinary, nullable=False),
+    sa.Column("size", _BIG, nullable=False),
+    sa.Column("mtime_ns", _BIG, nullable=False),
+    sa.Column("ctime_ns", _BIG, nullable=False),
+    sa.Column("inode", _BIG),
+    sa.Column("noticed_at", Instant, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    _flag("held"),
+    _flag("backlog"),
+    _count("priority"),
+    sa.Column("analysis_id", sa.ForeignKey("analyses.id")),
+    sa.Column("media", sa.Text),
+    sa.Column("sha256", sa.LargeBinary),
+    sa.Column("refusal", sa.Text),
+    _flag("duplicate"),
+    sa.Column("decision", sa.Text),
+    sa.Column("decision_reason", sa.Text),
+    sa.Column("decided_by", sa.Text),
+    sa.Column("decided_at", Instant),
+    sa.Column("outcome", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("hashed_at", Instant),
+    sa.Column("delivered_at", Instant),
+    sa.Column("due", Instant),
+    _count("failures"),
+    sa.Column("failing_since", Instant),
+    sa.Column("stuck_at", Instant),
+    sa.Column("destination", sa.LargeBinary),
+    sa.Column("lies_at", sa.LargeBinary),
+    _count("missing"),
+    *_claim(),
+    one_of("media", Media),
+    one_of("state", FileState),
+    one_of("outcome", Outcome),
+    one_of("decision", Choice),
+    sa.CheckConstraint("sha256 IS NULL OR length(sha256) = 32", name="sha256_is_whole"),
+    sa.CheckConstraint("held = 0 OR (analysis_id IS NULL AND sha256 IS NULL)", name="held_is_not_hashed"),
+    sa.CheckConstraint("analysis_id IS NULL OR sha256 IS NOT NULL", name="analysed_is_hashed"),
+    sa.CheckConstraint("refusal IS NULL OR analysis_id IS NULL", name="refused_here_is_not_sent"),
+    sa.CheckConstraint(
+        "state <> 'delivered' OR (outcome IS NOT NULL AND delivered_at IS NOT NULL)",
+        name="delivered_somewhere",
+    ),
+    sa.CheckConstraint("state = 'waiting' OR due IS NULL", name="due_has_a_duty"),
+    sa.CheckConstraint("stuck_at IS NULL OR due IS NULL", name="stuck_rests"),
+)
+# One row a path: what was moved away or replaced no longer stands for the place where it was noticed.
+sa.Index(
+    "uq_files_place",
+    files.c.folder_id,
+    files.c.parent,
+    files.c.name,
+    unique=True,
+    sqlite_where=sa.text("lies_at IS NULL AND state <> 'superseded'"),
+    postgresql_where=sa.text("lies_at IS NULL AND state <> 'superseded'"),
+)
+sa.Index(None, files.c.analysis_id)
+sa.Index(None, files.c.state, files.c.due)
+sa.Index(None, files.c.noticed_at, files.c.id)
+sa.Index(
+    "ix_files_admit",
+    files.c.folder_id,
+    files.c.priority,
+    files.c.noticed_at,
+    sqlite_where=sa.text("state = 'waiting' AND held = 0 AND analysis_id IS NULL AND refusal IS NULL"),
+)
+sa.Index("ix_files_held", files.c.folder_id, files.c.noticed_at, sqlite_where=sa.text("held = 1"))
+sa.Index("ix_files_claim", files.c.claim, sqlite_where=sa.text("claim IS NOT NULL"))
+
+# What was looked at and left alone, so that it is not looked at again until it or the configuration changes.
+left = _table(
+    "left",
+    sa.Column("folder_id", sa.ForeignKey("folders.id"), primary_key=True),
+    sa.Column("parent", sa.LargeBinary, primary_key=True),
+    sa.Column("name", sa.LargeBinary, primary_key=True),
+    sa.Column("size", _BIG, nullable=False),
+    sa.Column("mtime_ns", _BIG, nullable=False),
+    sa.Column("ctime_ns", _BIG, nullable=False),
+    sa.Column("inode", _BIG),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("rules", sa.Text, nullable=False),
+    sa.Column("left_at", Instant, nullable=False),
+)
+
+# What happened, for ever: no row is changed or deleted.
+history = _table(
+    "history",
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("file_id", sa.ForeignKey("files.id")),
+    sa.Column("analysis_id", sa.ForeignKey("analyses.id")),
+    sa.Column("detail", sa.Text, nullable=False, server_default="{}"),
+)
+sa.Index(None, history.c.file_id)
+sa.Index(None, history.c.analysis_id)
+
+# The requests made: the budget's sliding log.
+requests = _table(
+    "requests",
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("method", sa.Text, nullable=False),
+    _flag("backlog"),
+    sa.CheckConstraint("method IN ('GET', 'POST')", name="method_known"),
+)
+sa.Index(None, requests.c.method, requests.c.at)
+
+# The account's one row.
+account = _table(
+    "account",
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("detail", sa.Text),
+    sa.Column("next_probe_at", Instant),
+    _count("probes"),
+    sa.Column("hold_until", Instant),
+    _count("holds"),
+    sa.Column("succeeded_at", Instant),
+    sa.Column("credits", sa.REAL().with_variant(sa.Double(), "postgresql")),
+    sa.Column("credits_at", Instant),
+    sa.CheckConstraint("id = 1", name="only_one"),
+    one_of("state", AccountState),
+    one_of("reason", PauseReason),
+    sa.CheckConstraint("(state = 'paused') = (reason IS NOT NULL)", name="paused_says_why"),
+)
+
+# What an operator asked for; the daemon, or the command itself when no daemon runs, carries it out.
+commands = _table(
+    "commands",
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("verb", sa.Text, nullable=False),
+    sa.Column("arguments", sa.Text, nullable=False),
+    sa.Column("done_at", Instant),
+    sa.Column("answer", sa.Text),
+)
+sa.Index("ix_commands_open", commands.c.id, sqlite_where=sa.text("done_at IS NULL"))
+
+# What a daemon alone knows, for other processes: written on change and at most once a minute.
+nodes = _table(
+    "nodes",
+    sa.Column("node", sa.Text, primary_key=True),
+    sa.Column("process", sa.Integer, nullable=False),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("seen_at", Instant, nullable=False),
+    sa.Column("report", sa.Text, nullable=False),
+)

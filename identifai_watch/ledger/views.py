@@ -1,0 +1,214 @@
+"""What people are shown, read from the ledger in short transactions."""
+
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Outcome
+from identifai_watch.ledger import rows, work
+from identifai_watch.ledger.schema import analyses, answers, files, folders, history, left
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How much there is of everything, for ``status``."""
+
+    analyses: dict[AnalysisState, int]
+    files: dict[FileState, int]
+    outcomes: dict[Outcome, int]
+    held: int
+    stuck: int
+    doubt: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One file with its analysis: a line of ``list``."""
+
+    file: File
+    analysis: Analysis | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happening:
+    """One line of history."""
+
+    at: datetime
+    who: str
+    event: str
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A file that was looked at and left alone, with the reason."""
+
+    reason: str
+    left_at: datetime
+
+
+def counts(tx: sa.Connection) -> Counts:
+    """Count analyses and files by state, and what waits for a person."""
+    of_analyses = sa.select(
+        analyses.c.state, sa.func.count(), sa.func.sum(analyses.c.doubt), sa.func.count(analyses.c.stuck_at)
+    ).group_by(analyses.c.state)
+    of_files = sa.select(
+        files.c.state,
+        files.c.outcome,
+        sa.func.count(),
+        sa.func.sum(files.c.held),
+        sa.func.count(files.c.stuck_at),
+    ).group_by(files.c.state, files.c.outcome)
+    by_state = dict.fromkeys(AnalysisState, 0)
+    by_file = dict.fromkeys(FileState, 0)
+    outcomes = dict.fromkeys(Outcome, 0)
+    held = stuck = doubt = 0
+    for state, number, in_doubt, given_up in tx.execute(of_analyses):
+        by_state[AnalysisState(state)] += number
+        doubt += int(in_doubt)
+        stuck += given_up
+    for state, outcome, number, resting, given_up in tx.execute(of_files):
+        by_file[FileState(state)] += number
+        held += int(resting)
+        stuck += given_up
+        if outcome is not None and state == FileState.DELIVERED:
+            outcomes[Outcome(outcome)] += number
+    alone = tx.execute(sa.select(sa.func.count()).select_from(left)).scalar_one()
+    return Counts(
+        analyses=by_state, files=by_file, outcomes=outcomes, held=held, stuck=stuck, doubt=doubt, left=alone
+    )
+
+
+def lines(
+    tx: sa.Connection,
+    *,
+    state: FileState | None = None,
+    outcome: Outcome | None = None,
+    folder: str | None = None,
+    stuck: bool = False,
+    doubt: bool = False,
+    limit: int | None = None,
+) -> Iterator[Line]:
+    """Iterate over files with their analyses, newest first; rows are streamed."""
+    query = _lines().order_by(files.c.noticed_at.desc(), files.c.id.desc())
+    if state is not None:
+        query = query.where(files.c.state == state)
+    if outcome is not None:
+        query = query.where(files.c.outcome == outcome)
+    if folder is not None:
+        query = query.where(folders.c.name == folder)
+    if stuck:
+        query = query.where(sa.or_(files.c.stuck_at.is_not(None), analyses.c.stuck_at.is_not(None)))
+    if doubt:
+        query = query.where(analyses.c.doubt.is_(True))
+    if limit is not None:
+        query = query.limit(limit)
+    for row in tx.execute(query, execution_options={"yield_per": 500}):
+        yield _line(row)
+
+
+def at(tx: sa.Connection, folder_id: int, path: bytes) -> list[Line]:
+    """Return the files that were noticed at, or lie at, a path of a folder: the one that stands for it first."""
+    parent, name = rows.split(path)
+    noticed = sa.and_(files.c.parent == parent, files.c.name == name)
+    query = _lines().where(files.c.folder_id == folder_id, sa.or_(noticed, files.c.lies_at == path))
+    found = [_line(row) for row in tx.execute(query.order_by(files.c.id.desc()))]
+    rank = {FileState.WAITING: 0, FileState.DELIVERED: 0, FileState.GONE: 1, FileState.SUPERSEDED: 2}
+    return sorted(found, key=lambda line: (rank[line.file.state], line.file.lies_at not in {None, path}))
+
+
+def left_at(tx: sa.Connection, folder_id: int, path: bytes) -> Left | None:
+    """Return why a path was left alone, if it was."""
+    parent, name = rows.split(path)
+    query = sa.select(left.c.reason, left.c.left_at).where(
+        left.c.folder_id == folder_id, left.c.parent == parent, left.c.name == name
+    )
+    found = tx.execute(query).first()
+    return None if found is None else Left(reason=found.reason, left_at=found.left_at)
+
+
+def history_of(tx: sa.Connection, file: File) -> list[Happening]:
+    """Return all that happened to a file and to its content, in order."""
+    query = (
+        sa.select(history)
+        .where(sa.or_(history.c.file_id == file.id, history.c.analysis_id == file.analysis_id))
+        .order_by(history.c.id)
+    )
+    return [
+        Happening(at=row.at, who=row.who, event=row.event, detail=json.loads(row.detail))
+        for row in tx.execute(query)
+    ]
+
+
+def copies_of(tx: sa.Connection, file: File) -> list[File]:
+    """Return the other files with the same content."""
+    if file.sha256 is None:
+        return []
+    query = work.select_files().where(files.c.sha256 == file.sha256, files.c.id != file.id)
+    return [rows.file(row) for row in tx.execute(query)]
+
+
+def editions_of(tx: sa.Connection, analysis: Analysis) -> list[Analysis]:
+    """Return every analysis of a content under the same options, the newest first."""
+    query = (
+        sa.select(*rows.ANALYSIS_COLUMNS)
+        .where(
+            analyses.c.sha256 == analysis.sha256,
+            analyses.c.media == analysis.media,
+            analyses.c.options == analysis.options,
+        )
+        .order_by(analyses.c.edition.desc())
+    )
+    return [rows.analysis(row) for row in tx.execute(query)]
+
+
+def raw_answer(tx: sa.Connection, analysis_id: int) -> bytes | None:
+    """Return what the API said of an analysis, byte for byte."""
+    found = tx.execute(sa.select(answers.c.raw).where(answers.c.analysis_id == analysis_id)).scalar()
+    return None if found is None else zlib.decompress(found)
+
+
+def backlog(tx: sa.Connection) -> list[tuple[str, str | None, int, int]]:
+    """Return what is held: (folder, media, files, bytes)."""
+    query = (
+        sa.select(folders.c.name, files.c.media, sa.func.count(), sa.func.sum(files.c.size))
+        .join(folders, folders.c.id == files.c.folder_id)
+        .where(sa.text("files.held = 1"))
+        .group_by(folders.c.name, files.c.media)
+        .order_by(folders.c.name)
+    )
+    return [(name, media, number, int(size)) for name, media, number, size in tx.execute(query)]
+
+
+def unsettled(tx: sa.Connection) -> int:
+    """Return how many files still wait for their verdict or its delivery and are neither held nor stuck."""
+    resting = sa.or_(files.c.stuck_at.is_not(None), analyses.c.stuck_at.is_not(None))
+    query = (
+        sa.select(sa.func.count())
+        .select_from(files)
+        .outerjoin(analyses, analyses.c.id == files.c.analysis_id)
+        .where(files.c.state == FileState.WAITING, files.c.held.is_(False), files.c.missing == 0, ~resting)
+    )
+    return int(tx.execute(query).scalar_one())
+
+
+def _lines() -> sa.Select[Any]:
+    return (
+        sa.select(*rows.FILE_COLUMNS, *(column.label(f"a_{column.name}") for column in rows.ANALYSIS_COLUMNS))
+        .join(folders, folders.c.id == files.c.folder_id)
+        .outerjoin(analyses, analyses.c.id == files.c.analysis_id)
+    )
+
+
+def _line(row: sa.Row[Any]) -> Line:
+    values = row._asdict()
+    joined = {name.removeprefix("a_"): values.pop(name) for name in list(values) if name.startswith("a_")}
+    return Line(
+        file=rows.file_of(values), analysis=None if joined["id"] is None else rows.analysis_of(joined)
+    )
