@@ -1,0 +1,34 @@
+"""What the operator wants, read from TOML into frozen values: ``Config`` and its ``Folder``.
+
+All problems of a file are told at once, each with its dotted name, its value and a remedy. What the values
+mean is left to those that ask for them; the disk is looked at for the file itself and for the key alone.
+"""
+
+from identifai_watch.config.folder import Events, Existing, Folder, Unsupported
+from identifai_watch.config.key import Key, read_key
+from identifai_watch.config.models import Api, Config, Ledger, Limits, Notify, Web, restart_needed
+from identifai_watch.config.options import Options, form_options
+from identifai_watch.config.source import dump, find, load, parse, places
+
+__all__ = [
+    "Api",
+    "Config",
+    "Events",
+    "Existing",
+    "Folder",
+    "Key",
+    "Ledger",
+    "Limits",
+    "Notify",
+    "Options",
+    "Unsupported",
+    "Web",
+    "dump",
+    "find",
+    "form_options",
+    "load",
+    "parse",
+    "places",
+    "read_key",
+    "restart_needed",
+]

@@ -1,0 +1,172 @@
+"""The whole of a configuration and its sections but the folders, with the defaults that the README names."""
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from identifai_watch.config.folder import Folder
+from identifai_watch.config.values import (
+    ApiAddress,
+    Count,
+    Listen,
+    Number,
+    OptionalFilePath,
+    Section,
+    Switch,
+    Text,
+    WebAddress,
+    absolute,
+    listen_address,
+    secret_text,
+    surroundings,
+)
+from identifai_watch.core.model import Media, Outcome
+
+_SQLITE = "sqlite:///"
+
+NO_FOLDER = "there is none; write [[folder]] and below it the path to watch"
+
+NO_KEY_HERE = dict.fromkeys(
+    ("key", "api_key", "token"),
+    "the key never stands in this file; name a file that holds it with api.key_file",
+)
+
+NEEDS_RESTART: tuple[tuple[str, str], ...] = (
+    ("api", "url"),
+    ("api", "uploads"),
+    ("ledger", "url"),
+    ("web", "listen"),
+)
+"""What the running daemon cannot change: its connections, its threads, its ledger and its listening socket."""
+
+
+class Api(Section):
+    """``[api]``: where identifAI is, and how much of the account may be used. A limit of 0 means none."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = NO_KEY_HERE
+
+    url: ApiAddress = "https://backend.identifai.net"
+    key_file: OptionalFilePath = Path("/etc/identifai-watch/api-key")
+    uploads: int = Field(default=4, strict=True, ge=1, le=64)
+    posts_per_second: Count = 1
+    posts_per_minute: Count = 30
+    gets_per_second: Count = 2
+    gets_per_minute: Count = 60
+    posts_per_day: Count = 0
+    backlog_share: Number = Field(default=0.8, ge=0, le=1)
+    credits_floor: Number = Field(default=0.0, ge=0)
+    analysis_deadline_minutes: Number = Field(default=120.0, gt=0, le=43_200)
+    send_names: Switch = False
+
+    @property
+    def analysis_deadline(self) -> timedelta:
+        """How long a verdict is awaited before the analysis is stuck."""
+        return timedelta(minutes=self.analysis_deadline_minutes)
+
+
+class Ledger(Section):
+    """``[ledger]``: the database, as an SQLAlchemy address with an absolute path."""
+
+    url: str = Field(default="", validate_default=True)
+
+    @field_validator("url", mode="plain")
+    @classmethod
+    def _sqlite(cls, value: object, info: ValidationInfo) -> str:
+        """Make the path absolute. The address is never repeated in words: it may hold a password."""
+        around = surroundings(info)
+        address = secret_text(value)
+        if address == "":
+            return f"{_SQLITE}{default_ledger(around.environ)}"
+        if not address.startswith(_SQLITE):
+            raise ValueError("is not a ledger that is known; write sqlite:////absolute/path/ledger.db")
+        path = address.removeprefix(_SQLITE)
+        if path in {"", ":memory:"} or "?" in path:
+            raise ValueError("does not name a plain file; write sqlite:////absolute/path/ledger.db")
+        return f"{_SQLITE}{absolute(path, around.base)}"
+
+
+class Limits(Section):
+    """``[limits]``: the largest file of each kind that is sent, in bytes (api-notes 1 and 2)."""
+
+    image: int = Field(default=50_000_000, strict=True, ge=1)
+    video: int = Field(default=5_000_000_000, strict=True, ge=1)
+    audio: int = Field(default=15_000_000, strict=True, ge=1)
+
+    def by_media(self) -> dict[Media, int]:
+        """Return the limits by kind."""
+        return {media: getattr(self, media) for media in Media}
+
+
+class Web(Section):
+    """``[web]``: where the status page listens; an empty ``listen`` is off."""
+
+    listen: Listen = "127.0.0.1:8451"
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port, None when the page is off."""
+        return listen_address(self.listen)
+
+
+class Notify(Section):
+    """``[notify]``: whom to tell of which outcomes."""
+
+    command: tuple[Text, ...] = ()
+    webhook: WebAddress = Field(default="", repr=False)
+    on: tuple[Outcome, ...] = (Outcome.ARTIFICIAL, Outcome.UNCERTAIN, Outcome.REJECTED)
+
+    @field_validator("command")
+    @classmethod
+    def _starts_a_program(cls, command: tuple[str, ...]) -> tuple[str, ...]:
+        if command and command[0] == "":
+            raise ValueError("begins with an empty word; name the program first")
+        return command
+
+
+class Config(Section):
+    """A checked configuration; every path in it is absolute."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = NO_KEY_HERE
+
+    api: Api = Field(default_factory=Api)
+    # Made by validation, for its place depends on the environment.
+    ledger: Ledger = Field(default_factory=dict, validate_default=True)
+    limits: Limits = Field(default_factory=Limits)
+    web: Web = Field(default_factory=Web)
+    notify: Notify = Field(default_factory=Notify)
+    folders: tuple[Folder, ...] = Field(alias="folder")
+
+    @field_validator("folders")
+    @classmethod
+    def _some(cls, folders: tuple[Folder, ...]) -> tuple[Folder, ...]:
+        if not folders:
+            raise ValueError(NO_FOLDER)
+        return folders
+
+    def folder_named(self, name: str) -> Folder | None:
+        """Return the folder of that name, if there is one."""
+        return next((folder for folder in self.folders if folder.name == name), None)
+
+
+def default_ledger(environ: Mapping[str, str]) -> Path:
+    """Return where the ledger lies when the configuration does not say: systemd's place, else the user's."""
+    # systemd joins several directories with colons; the first is the one that the unit names first.
+    state = environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if state == "":
+        home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 - answers without a home, pathlib raises
+        base = environ.get("XDG_STATE_HOME") or f"{home}/.local/state"
+        state = f"{base}/identifai-watch"
+    return absolute(state, Path("/")) / "ledger.db"
+
+
+def restart_needed(old: Config, new: Config) -> list[str]:
+    """Return the dotted names whose change takes effect at the next start only."""
+    return [
+        f"{section}.{key}"
+        for section, key in NEEDS_RESTART
+        if getattr(getattr(old, section), key) != getattr(getattr(new, section), key)
+    ]

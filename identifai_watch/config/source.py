@@ -1,0 +1,114 @@
+"""The configuration's file: where it is looked for, and from its text to a ``Config`` and back."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import ValidationError
+
+from identifai_watch.config.folder import Folder
+from identifai_watch.config.models import Config
+from identifai_watch.config.overlaps import Labelled, overlaps
+from identifai_watch.config.problems import folder_labels, told
+from identifai_watch.config.values import Surroundings
+from identifai_watch.errors import ConfigError
+
+VARIABLE = "IDENTIFAI_WATCH_CONFIG"
+SYSTEM = Path("/etc/identifai-watch/config.toml")
+
+
+def places(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return where a configuration is looked for when none is named, first come first."""
+    home = environ.get("HOME", "")
+    user = environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else "")
+    return (
+        Path("identifai-watch.toml"),
+        *((Path(user, "identifai-watch", "config.toml"),) if user else ()),
+        SYSTEM,
+    )
+
+
+def find(explicit: Path | None, environ: Mapping[str, str]) -> Path:
+    """Return the configuration to use: the named one, that of the environment, else the first that is there.
+
+    Raises:
+        ConfigError: the named one is not there, or none is; then every place is named.
+    """
+    if explicit is not None:
+        return _there(explicit, "--config")
+    named = environ.get(VARIABLE, "")
+    if named:
+        return _there(Path(named), f"${VARIABLE}")
+    looked_at = places(environ)
+    for place in looked_at:
+        if place.is_file():
+            return place
+    listed = "".join(f"\n  {place}" for place in ("--config PATH", f"${VARIABLE}", *looked_at))
+    raise ConfigError(
+        [f"there is no configuration; it is looked for at:{listed}\nidentifai-watch init writes one"]
+    )
+
+
+def _there(path: Path, named_by: str) -> Path:
+    if not path.is_file():
+        raise ConfigError(
+            [f"{named_by}: {path} is not there, or is no file; identifai-watch init writes one"]
+        )
+    return path
+
+
+def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
+    """Return the configuration in the file ``path``.
+
+    Raises:
+        ConfigError: it cannot be read, or is wrong, with all its problems.
+    """
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: is not UTF-8 from byte {error.start} on; save it as UTF-8"]) from error
+    return parse(content, path.absolute().parent, environ)
+
+
+def parse(text: str, base: Path, environ: Mapping[str, str] = os.environ) -> Config:
+    """Return the configuration that ``text`` says in TOML; its paths are relative to ``base``.
+
+    Raises:
+        ConfigError: with all problems at once, or with the place of the first mistake in the TOML itself.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"not TOML: {error}"]) from error
+    around = Surroundings(base=base, environ=environ)
+    try:
+        config = Config.model_validate(document, context=around)
+    except ValidationError as error:
+        problems = [*told(error, document), *overlaps(_sound_folders(document, around))]
+        raise ConfigError(problems) from error
+    problems = overlaps(list(zip(folder_labels(document), config.folders, strict=True)))
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _sound_folders(document: Mapping[str, Any], around: Surroundings) -> list[Labelled]:
+    """Return the folders that are right by themselves, so that what is wrong between them is told as well."""
+    sound: list[Labelled] = []
+    labels = folder_labels(document)
+    for label, table in zip(labels, document["folder"] if labels else (), strict=True):
+        try:
+            sound.append((label, Folder.model_validate(table, context=around)))
+        except ValidationError:
+            continue  # told already
+    return sound
+
+
+def dump(document: Mapping[str, Any]) -> str:
+    """Return ``document`` as TOML, for the file that ``init`` writes."""
+    return tomli_w.dumps(document)
