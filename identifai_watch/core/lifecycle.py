@@ -240,6 +240,7 @@ def advance_file(row: File, event: FileEvent, now: datetime, policy: Policy, cha
             return replace(
                 row,
                 lies_at=event.lies_at,
+                copied_to=event.copied_to or row.copied_to,
                 fingerprint=event.fingerprint or row.fingerprint,
                 destination=None,
                 delivered_at=now,

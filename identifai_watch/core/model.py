@@ -175,7 +175,8 @@ class File:
 
     ``path`` is where it was noticed, in bytes relative to the folder ``folder``. ``lies_at`` is where it lies
     if that is another place, ``destination`` where a delivery under way is taking it; both are relative to the
-    folder, or absolute when they begin with ``/``. ``refusal`` is our own reason not to send it (format, size).
+    folder, or absolute when they begin with ``/``; so is ``copied_to``, where a copy of it was put. ``refusal`` is
+    our own reason not to send it (format, size), found under the ``rules`` of that day.
     A ``held`` file is neither hashed nor sent; ``backlog`` marks what lay there before the daemon.
     """
 
@@ -192,6 +193,7 @@ class File:
     media: Media | None = None
     sha256: bytes | None = None
     refusal: str | None = None
+    rules: str | None = None
     duplicate: bool = False
     decision: Decision | None = None
     outcome: Outcome | None = None
@@ -204,6 +206,7 @@ class File:
     stuck_at: datetime | None = None
     destination: bytes | None = None
     lies_at: bytes | None = None
+    copied_to: bytes | None = None
     missing: int = 0
 
 
@@ -366,6 +369,7 @@ class Delivered:
 
     lies_at: bytes | None
     fingerprint: Fingerprint | None
+    copied_to: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

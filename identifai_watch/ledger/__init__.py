@@ -13,10 +13,14 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
 from identifai_watch.errors import LedgerError
-from identifai_watch.ledger import schema, sqlite
+from identifai_watch.ledger import sqlite
 
 REVISION = "0001"
 """The schema that this version speaks; a test holds it against the newest migration."""
+
+
+Transaction = sa.Connection
+"""An open transaction, for those who pass it on and speak no SQL."""
 
 
 class Ledger:
@@ -87,4 +91,4 @@ def _revision(connection: sa.Connection) -> str | None:
     return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
-__all__ = ["REVISION", "Ledger", "schema"]
+__all__ = ["REVISION", "Ledger", "Transaction"]

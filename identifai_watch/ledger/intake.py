@@ -29,6 +29,7 @@ _TO_ADMIT = sa.text(
     "files.state = 'waiting' AND files.held = 0 AND files.analysis_id IS NULL AND files.refusal IS NULL"
 )
 _HELD = sa.text("files.held = 1")
+_NOT_GONE = sa.text("files.state <> 'gone'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,10 +126,10 @@ def known(
 
 
 def count(tx: sa.Connection, folder_id: int, parent: bytes) -> int:
-    """Return how many names are remembered in the directory ``parent``."""
+    """Return how many names should be there in the directory ``parent``."""
     queries = (
         sa.select(sa.func.count()).where(
-            files.c.folder_id == folder_id, files.c.parent == parent, _AT_ITS_PLACE
+            files.c.folder_id == folder_id, files.c.parent == parent, _AT_ITS_PLACE, _NOT_GONE
         ),
         sa.select(sa.func.count()).where(left.c.folder_id == folder_id, left.c.parent == parent),
     )
@@ -136,21 +137,23 @@ def count(tx: sa.Connection, folder_id: int, parent: bytes) -> int:
 
 
 def names(tx: sa.Connection, folder_id: int, parent: bytes) -> Iterator[bytes]:
-    """Iterate over the names remembered in the directory ``parent``."""
-    yield from tx.execute(
-        sa.select(files.c.name).where(files.c.folder_id == folder_id, files.c.parent == parent, _AT_ITS_PLACE)
-    ).scalars()
-    yield from tx.execute(
-        sa.select(left.c.name).where(left.c.folder_id == folder_id, left.c.parent == parent)
-    ).scalars()
+    """Iterate over the names that should be there in the directory ``parent``."""
+    of_files = sa.select(files.c.name).where(
+        files.c.folder_id == folder_id, files.c.parent == parent, _AT_ITS_PLACE, _NOT_GONE
+    )
+    of_left = sa.select(left.c.name).where(left.c.folder_id == folder_id, left.c.parent == parent)
+    for query in (of_files, of_left):
+        yield from tx.execute(query).scalars()
 
 
 def parents(tx: sa.Connection, folder_id: int) -> Iterator[bytes]:
-    """Iterate over the directories in which names are remembered."""
-    yield from tx.execute(
-        sa.select(files.c.parent).where(files.c.folder_id == folder_id, _AT_ITS_PLACE).distinct()
-    ).scalars()
-    yield from tx.execute(sa.select(left.c.parent).where(left.c.folder_id == folder_id).distinct()).scalars()
+    """Iterate over the directories in which something should be."""
+    of_files = (
+        sa.select(files.c.parent).where(files.c.folder_id == folder_id, _AT_ITS_PLACE, _NOT_GONE).distinct()
+    )
+    of_left = sa.select(left.c.parent).where(left.c.folder_id == folder_id).distinct()
+    for query in (of_files, of_left):
+        yield from tx.execute(query).scalars()
 
 
 def at_place(tx: sa.Connection, folder_id: int, path: bytes) -> File | None:
@@ -218,8 +221,8 @@ def admit(tx: sa.Connection, arrival: Arrival, content: Content, step: Step) -> 
     return at_place(tx, arrival.folder_id, arrival.path) or row
 
 
-def refuse(tx: sa.Connection, arrival: Arrival, reason: str, step: Step) -> None:
-    """Write down that we will not send a file, for a reason of ours, so that it is delivered as rejected."""
+def refuse(tx: sa.Connection, arrival: Arrival, reason: str, rules: str, step: Step) -> None:
+    """Write down that we will not send a file under ``rules``, so that it is delivered as rejected."""
     unleave(tx, arrival.folder_id, [arrival.path])
     before = at_place(tx, arrival.folder_id, arrival.path)
     if before is not None and (before.analysis_id is not None or before.refusal is not None):
@@ -235,6 +238,7 @@ def refuse(tx: sa.Connection, arrival: Arrival, reason: str, step: Step) -> None
         held=False,
         media=arrival.media,
         refusal=reason,
+        rules=rules,
         due=step.now,
         missing=0,
     )
@@ -277,6 +281,21 @@ def unleave(tx: sa.Connection, folder_id: int, paths: Iterable[bytes]) -> None:
 def forget_left(tx: sa.Connection, folder_id: int, rules: str) -> int:
     """Forget what was left alone under other rules than ``rules``: it is looked at anew; return how many."""
     return tx.execute(sa.delete(left).where(left.c.folder_id == folder_id, left.c.rules != rules)).rowcount
+
+
+def reconsider(tx: sa.Connection, folder_id: int, rules: str) -> int:
+    """Have what was refused here under other rules than ``rules`` looked at anew; return how many."""
+    return tx.execute(
+        sa.update(files)
+        .where(
+            files.c.folder_id == folder_id,
+            files.c.refusal.is_not(None),
+            files.c.rules != rules,
+            files.c.state.in_([FileState.WAITING, FileState.DELIVERED]),
+            files.c.lies_at.is_(None),
+        )
+        .values(refusal=None, state=FileState.WAITING, due=None, destination=None, stuck_at=None)
+    ).rowcount
 
 
 def missed(tx: sa.Connection, folder_id: int, paths: Iterable[bytes], step: Step) -> int:
@@ -331,6 +350,11 @@ def release(
     released = tx.execute(sa.update(files).where(files.c.id.in_(query)).values(held=False)).rowcount
     work.record(tx, step, "released", file_id=None, analysis_id=None, files=released)
     return released
+
+
+def release_one(tx: sa.Connection, file_id: int, priority: int) -> None:
+    """Release one held file, with a priority of its own."""
+    tx.execute(sa.update(files).where(files.c.id == file_id, _HELD).values(held=False, priority=priority))
 
 
 def touch(tx: sa.Connection, file_id: int, fingerprint: Fingerprint) -> None:

@@ -7,7 +7,7 @@ under a stale copy.
 
 import json
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,11 +21,13 @@ from identifai_watch.core.model import (
     Analysis,
     AnalysisEvent,
     AnalysisState,
+    Decision,
     File,
     FileEvent,
     FileState,
     Judged,
     Media,
+    Outcome,
     Overridden,
     Present,
     Reopened,
@@ -318,9 +320,90 @@ def record(
     )
 
 
+def file(tx: sa.Connection, file_id: int) -> File | None:
+    """Return the file of that number, if there is one."""
+    found = tx.execute(select_files().where(files.c.id == file_id)).first()
+    return None if found is None else rows.file(found)
+
+
+def analysis(tx: sa.Connection, analysis_id: int) -> Analysis:
+    """Return the analysis of that number."""
+    return rows.analysis(
+        tx.execute(sa.select(*rows.ANALYSIS_COLUMNS).where(analyses.c.id == analysis_id)).one()
+    )
+
+
+def analyses_of(tx: sa.Connection, sha256: bytes) -> list[Analysis]:
+    """Return every analysis of a content."""
+    query = sa.select(*rows.ANALYSIS_COLUMNS).where(analyses.c.sha256 == sha256)
+    return [rows.analysis(row) for row in tx.execute(query)]
+
+
+def stuck_files(tx: sa.Connection) -> list[File]:
+    """Return the files that are given up, or whose content is."""
+    query = (
+        select_files()
+        .outerjoin(analyses, analyses.c.id == files.c.analysis_id)
+        .where(sa.or_(files.c.stuck_at.is_not(None), analyses.c.stuck_at.is_not(None)))
+    )
+    return [rows.file(row) for row in tx.execute(query)]
+
+
+def put_decision(tx: sa.Connection, file_id: int, decision: Decision) -> None:
+    """Write the desk's judgement of a file."""
+    tx.execute(
+        sa.update(files)
+        .where(files.c.id == file_id)
+        .values(
+            decision=decision.choice,
+            decision_reason=decision.reason,
+            decided_by=decision.by,
+            decided_at=decision.at,
+        )
+    )
+
+
+def new_edition(tx: sa.Connection, file: File, step: Step) -> Analysis | None:
+    """Have the content of a file judged anew, for every file that has it; None while one is still under way."""
+    if file.analysis_id is None:
+        return None
+    old = analysis(tx, file.analysis_id)
+    if old.state not in SETTLED:
+        return None
+    values = rows.analysis_values(
+        Analysis(
+            id=0,
+            sha256=old.sha256,
+            media=old.media,
+            mime=old.mime,
+            options=old.options,
+            size=old.size,
+            noticed_at=step.now,
+            edition=old.edition + 1,
+            no_cache=True,
+            priority=old.priority + 1,
+            due=step.now,
+        )
+    )
+    key = tx.execute(sa.insert(analyses).values(values).returning(analyses.c.id)).scalar_one()
+    for copy in files_of(tx, old.id):
+        if copy.state in {FileState.WAITING, FileState.DELIVERED}:
+            tx.execute(sa.update(files).where(files.c.id == copy.id).values(analysis_id=key))
+            record(tx, step, "rejudged", file_id=copy.id, analysis_id=key, edition=old.edition + 1)
+    return analysis(tx, key)
+
+
 def files_of(tx: sa.Connection, analysis_id: int) -> list[File]:
     """Return every file that has the content of an analysis."""
     return [rows.file(row) for row in tx.execute(select_files().where(files.c.analysis_id == analysis_id))]
+
+
+def reroute(
+    tx: sa.Connection, file: File, outcome_of: Callable[[Delivery], tuple[Outcome, str | None]], step: Step
+) -> None:
+    """Deliver a file once more if what it was delivered as is no longer what holds: it was decided meanwhile."""
+    if outcome_of(_delivery(tx, file))[0] is not file.outcome:
+        advance_file(tx, file.id, Reopened(), step)
 
 
 def keep_heatmap(

@@ -1,0 +1,396 @@
+"""The loop: take what the workers bring, carry out orders, hand out what is due; each round is one transaction."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from identifai_watch import config, orders, systemd
+from identifai_watch.api import Api
+from identifai_watch.config import Config, Folder, restart_needed
+from identifai_watch.core.model import Account, AccountState, Barred, PauseReason, Resumed
+from identifai_watch.dispatch import Departures, dispatch
+from identifai_watch.errors import ConfigError, LaterError
+from identifai_watch.intake import Health, Intake
+from identifai_watch.ledger import Transaction, budget, desk, views, work
+from identifai_watch.shift import Shift
+
+BUSY_TICK = 0.2
+IDLE_TICK = 1.0
+RENEW_EVERY = timedelta(seconds=5)
+REPORT_EVERY = timedelta(seconds=60)
+PRUNE_EVERY = timedelta(hours=1)
+HUNG_AFTER = 60.0
+"""Seconds without progress after which a thread that touches a folder counts as hung on it."""
+
+LAST_WORDS = timedelta(seconds=2)
+"""How long a stop waits for the uploads that it cut, so that the ledger knows what became of them."""
+
+AD_HOC = "(judge)"
+"""The folder of the files that ``judge`` names outside every folder; their paths are relative to ``/``."""
+
+GROWING_PATIENCE = timedelta(seconds=60)
+"""How long ``once`` watches a file that does not become whole when all else is done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """Why a run over all there is ended: ``account`` or ``later`` say why it could not go on."""
+
+    account: str | None = None
+    later: str | None = None
+    growing: tuple[tuple[str, bytes, str], ...] = ()
+
+
+class Daemon:
+    """One daemon on one ledger. ``reload`` gives the configuration anew when SIGHUP asks for it.
+
+    ``key`` gives the API key; ``give_up`` is how long a run over all there is bears an API that does not answer.
+    """
+
+    def __init__(
+        self,
+        shift: Shift,
+        key: Callable[[], str],
+        *,
+        reload: Callable[[], Config] | None = None,
+        give_up: timedelta = timedelta(minutes=10),
+        only: tuple[bytes, ...] = (),
+    ) -> None:
+        self.shift = shift
+        self._reload = reload
+        self._give_up = give_up
+        self._only = only
+        departures = Departures(shift)
+        self._api = Api(shift.config.api.url, key, depart=departures)
+        self._intakes: dict[int, Intake] = {}
+        self._dispatch = dispatch(shift, self._api, departures, self._intakes)
+        self._wants_reload = False
+        self._since = shift.clock()
+        self._renewed_at = self._reported_at = self._pruned_at = self._since
+        self._fed_at = time.monotonic()
+        self._feed_every = systemd.watchdog_interval()
+        self._reported: dict[str, Any] = {}
+        self._waits: dict[int, int] = {}
+        self._unreachable_since: datetime | None = None
+
+    # What signals and commands ask; safe in a signal handler.
+
+    def stop(self) -> None:
+        """End soon: what is in flight is abandoned, and what it was stands in the ledger."""
+        self.shift.stopping.set()
+        self.shift.workers.wake()
+
+    def ask_reload(self) -> None:
+        """Read the configuration anew at the next round."""
+        self._wants_reload = True
+        self.shift.workers.wake()
+
+    # Running.
+
+    def run(self) -> Ending | None:
+        """Run until stopped, or in a run over all there is until that is done, and say why that ended.
+
+        Raises:
+            LaterError: Another daemon has this ledger.
+        """
+        self._begin()
+        ending = None
+        try:
+            while not self.shift.stopping.is_set() and ending is None:
+                self._round()
+                ending = self._ending() if self.shift.once else None
+        finally:
+            self._end()
+        return ending
+
+    def _begin(self) -> None:
+        shift = self.shift
+        if not shift.ledger.lock.take():
+            raise LaterError(
+                f"another daemon runs on this ledger ({shift.config.ledger.url}); there is one for each"
+            )
+        with shift.ledger.write() as tx:
+            work.free(tx, shift.claimant.node)
+            budget.advance_account(tx, _look_now(tx), shift.clock(), shift.chance())
+            shift.learn(tx)
+            for folder in shift.config.folders:
+                self._open(tx, folder)
+            self._report(tx, force=True)
+        shift.log.info("started", folders=len(shift.config.folders), ledger=shift.config.ledger.url)
+        systemd.ready(self._status())
+
+    def _round(self) -> None:
+        """Wait for something to do, do all of it in one transaction, then launch what that planned."""
+        shift = self.shift
+        arrived = shift.workers.collect(self._patience())
+        try:
+            with shift.ledger.write() as tx:
+                for then in arrived:
+                    then(tx)
+                self._obey(tx)
+                for one in self._intakes.values():
+                    one.tick(tx)
+                self._dispatch.tick(tx)
+                self._keep_house(tx)
+        except BaseException:
+            shift.workers.drop()
+            raise
+        shift.workers.launch()
+        if self._wants_reload:
+            self._wants_reload = False
+            self._apply_reload()
+        self._feed()
+
+    def _patience(self) -> float:
+        """Return how many seconds nothing may be due."""
+        now = self.shift.clock()
+        dues = [due for one in self._intakes.values() if (due := one.next_due()) is not None]
+        soonest = min(((due - now).total_seconds() for due in dues), default=IDLE_TICK)
+        is_busy = not self._dispatch.is_idle() or any(one.settling() for one in self._intakes.values())
+        return max(0.0, min(soonest, BUSY_TICK if is_busy else IDLE_TICK))
+
+    def _end(self) -> None:
+        """Stop: cut the uploads, write what became of them, and leave hung threads behind."""
+        shift = self.shift
+        systemd.stopping()
+        shift.stopping.set()
+        self._api.abandon()
+        for one in self._intakes.values():
+            one.close()
+        deadline = time.monotonic() + LAST_WORDS.total_seconds()
+        while (
+            self._dispatch.uploads.in_flight + self._dispatch.deliveries.in_flight
+            and time.monotonic() < deadline
+        ):
+            self._last_words(0.1)
+        self._last_words(0.0)
+        with shift.ledger.write() as tx:
+            desk.put_node(
+                tx,
+                shift.ledger.node,
+                process=os.getpid(),
+                since=self._since,
+                now=shift.clock(),
+                report=self._news(tx),
+            )
+        self._api.close()
+        shift.ledger.lock.release()
+        shift.log.info("stopped")
+
+    def _last_words(self, timeout: float) -> None:
+        arrived = self.shift.workers.collect(timeout)
+        with self.shift.ledger.write() as tx:
+            for then in arrived:
+                then(tx)
+        self.shift.workers.drop()
+
+    # Folders.
+
+    def _open(self, tx: Transaction, folder: Folder, *, scans: bool = True) -> Intake:
+        opened = Intake(self.shift, folder, scans=scans)
+        opened.open(tx)
+        self._intakes[opened.folder_id] = opened
+        return opened
+
+    def _intake_for(self, tx: Transaction, path: bytes) -> tuple[Intake, bytes]:
+        """Return the folder that an absolute path lies in, and the path there; else the one for single files."""
+        for one in self._intakes.values():
+            if one.folder.name != AD_HOC and path.startswith(one.folder.root + b"/"):
+                return one, path[len(one.folder.root) + 1 :]
+        found = next((one for one in self._intakes.values() if one.folder.name == AD_HOC), None)
+        return found or self._open(tx, ad_hoc_folder(), scans=False), path.lstrip(b"/")
+
+    def _apply_reload(self) -> None:
+        """Take a new configuration; a wrong one is refused with its problems, and the old one stays."""
+        shift = self.shift
+        if self._reload is None:
+            return
+        systemd.reloading()
+        try:
+            fresh = self._reload()
+        except ConfigError as error:
+            for problem in error.problems:
+                shift.log.error("configuration refused", problem=problem)  # noqa: TRY400 - a traceback tells nothing
+            systemd.ready(self._status())
+            return
+        for name in restart_needed(shift.config, fresh):
+            shift.log.warning("needs a restart", key=name)
+        self._replace_folders(fresh)
+        shift.log.info("reloaded", folders=len(fresh.folders))
+        systemd.ready(self._status())
+
+    def _replace_folders(self, fresh: Config) -> None:
+        """Close the folders that changed or are gone, and open those that are new; the rest goes on untouched."""
+        shift = self.shift
+        same_limits = fresh.limits == shift.config.limits
+        shift.config = fresh
+        with shift.ledger.write() as tx:
+            for key, one in list(self._intakes.items()):
+                kept = fresh.folder_named(one.folder.name)
+                if one.folder.name != AD_HOC and (kept != one.folder or not same_limits):
+                    one.close()
+                    del self._intakes[key]
+            running = {one.folder.name for one in self._intakes.values()}
+            for folder in fresh.folders:
+                if folder.name not in running:
+                    self._open(tx, folder)
+            budget.advance_account(tx, _look_now(tx), shift.clock(), shift.chance())
+            self._report(tx, force=True)
+
+    # Orders.
+
+    def _obey(self, tx: Transaction) -> None:
+        """Carry out what operators asked for since the last round."""
+        now = self.shift.clock()
+        for command in desk.open_commands(tx):
+            match command.verb:
+                case "judge":
+                    answer = self._judge(tx, os.fsencode(command.arguments["path"]))
+                case "reach":
+                    answer = self._reach(str(command.arguments["folder"]))
+                case _:
+                    answer = orders.carry_out(tx, command, self.shift.step(tx))
+            desk.answered(tx, command.id, answer, now)
+            self.shift.log.info("order carried out", verb=command.verb, by=command.who, **answer)
+
+    def _judge(self, tx: Transaction, path: bytes) -> dict[str, Any]:
+        one, relative = self._intake_for(tx, path)
+        one.offer(tx, relative, priority=1000)
+        return {"folder": one.folder.name, "path": os.fsdecode(relative)}
+
+    def _reach(self, name: str) -> dict[str, Any]:
+        """Accept what is mounted at a folder's root now, and scan it."""
+        for one in self._intakes.values():
+            if one.folder.name == name:
+                one.accept_filesystem()
+                return {"folder": name}
+        return {"error": f"there is no folder {name}"}
+
+    # Housekeeping.
+
+    def _keep_house(self, tx: Transaction) -> None:
+        shift, now = self.shift, self.shift.clock()
+        if now - self._renewed_at >= RENEW_EVERY:
+            self._renewed_at = now
+            work.renew(tx, shift.claimant, now)
+            self._mind_hung()
+        if now - self._pruned_at >= PRUNE_EVERY:
+            self._pruned_at = now
+            budget.prune(tx, now)
+        self._report(tx)
+
+    def _mind_hung(self) -> None:
+        """Set folders aside whose threads hang on them; the others go on."""
+        for running in self.shift.workers.running():
+            name, _, what = running.lane.partition("/")
+            if what in {"", "upload"} or time.monotonic() - running.moved_at < HUNG_AFTER:
+                continue
+            for one in self._intakes.values():
+                if one.folder.name == name and one.health is not Health.UNAVAILABLE and what != "scan":
+                    one.out_of_reach(f"it has not answered for {HUNG_AFTER:.0f} s ({what})")
+
+    def _report(self, tx: Transaction, *, force: bool = False) -> None:
+        """Write what this daemon alone knows, on change and at most once a minute for what moves all the time."""
+        now = self.shift.clock()
+        news = {"folders": [one.report() for one in self._intakes.values()]}
+        static = [
+            {key: value for key, value in folder.items() if key != "last_scan_at"}
+            for folder in news["folders"]
+        ]
+        if force or static != self._reported.get("static") or now - self._reported_at >= REPORT_EVERY:
+            self._reported = {"static": static}
+            self._reported_at = now
+            desk.put_node(
+                tx,
+                self.shift.ledger.node,
+                process=os.getpid(),
+                since=self._since,
+                now=now,
+                report=self._news(tx),
+            )
+            systemd.status(self._status())
+
+    def _news(self, _tx: Transaction) -> dict[str, Any]:
+        return {
+            "folders": [one.report() for one in self._intakes.values() if one.folder.name != AD_HOC],
+            "settling": sum(one.settling() for one in self._intakes.values()),
+            "uploading": self._dispatch.uploads.in_flight,
+        }
+
+    def _status(self) -> str:
+        """Return one line for systemd's STATUS."""
+        out = [one.folder.name for one in self._intakes.values() if one.health is Health.UNAVAILABLE]
+        settling = sum(one.settling() for one in self._intakes.values())
+        said = f"{len(self._intakes)} folders, {settling} files settling, {self._dispatch.uploads.in_flight} uploading"
+        return f"{said}; unavailable: {', '.join(out)}" if out else said
+
+    def _feed(self) -> None:
+        """Feed systemd's watchdog: this loop turns, and a hung mount is its folder's matter, never a restart's."""
+        if (
+            self._feed_every is not None
+            and time.monotonic() - self._fed_at >= self._feed_every.total_seconds()
+        ):
+            self._fed_at = time.monotonic()
+            systemd.watchdog()
+
+    # A run over all there is.
+
+    def _ending(self) -> Ending | None:
+        """Tell whether a run over all there is has ended, and why; None while there is something to wait for."""
+        shift, now = self.shift, self.shift.clock()
+        with shift.ledger.read() as tx:
+            account = budget.account(tx)
+            left = views.unsettled(tx)
+            purse = budget.purse(tx, shift.limits, now)
+        if left and self._is_refused(account, now):
+            why = f"{account.reason}: {account.detail}"
+            return Ending(later=why) if account.reason is PauseReason.OPERATOR else Ending(account=why)
+        self._unreachable_since = (self._unreachable_since or now) if account.holds else None
+        if self._unreachable_since is not None and now - self._unreachable_since > self._give_up:
+            return Ending(later=f"identifAI could not be reached for {self._give_up}")
+        if not self._dispatch.is_idle():
+            return None
+        away = [one.folder.name for one in self._intakes.values() if one.health is Health.UNAVAILABLE]
+        busy = [
+            one
+            for one in self._intakes.values()
+            if one.health is not Health.UNAVAILABLE and not one.is_idle()
+        ]
+        if busy and not all(one.is_only_growing(now - GROWING_PATIENCE) for one in busy):
+            return None
+        if left and purse.left == 0:
+            return Ending(later="the purse of posts_per_day is empty", growing=self._growing(now))
+        if left and not away:
+            return None
+        later = f"unavailable: {', '.join(away)}" if away else None
+        return Ending(later=later, growing=self._growing(now))
+
+    def _is_refused(self, account: Account, now: datetime) -> bool:
+        """Tell whether the account is paused, and was probed since this run began."""
+        probed = account.next_probe_at is None or account.next_probe_at > now
+        return account.state is AccountState.PAUSED and probed and not self._dispatch.uploads.in_flight
+
+    def _growing(self, now: datetime) -> tuple[tuple[str, bytes, str], ...]:
+        return tuple(
+            (one.folder.name, path, why) for one in self._intakes.values() for path, why in one.growing(now)
+        )
+
+
+def ad_hoc_folder() -> Folder:
+    """Return the folder of single files: their verdicts go to the ledger, and nothing is written beside them."""
+    text = (
+        f'[[folder]]\npath = "/"\nname = "{AD_HOC}"\naction = "record"\nevents = "off"\nexisting = "judge"\n'
+    )
+    return config.parse(text, Path("/")).folders[0]
+
+
+def _look_now(tx: Transaction) -> Resumed | Barred:
+    """Have a paused account probed now: a start or a reload may have brought a new key; the operator's pause stays."""
+    account = budget.account(tx)
+    if account.reason is PauseReason.OPERATOR:
+        return Barred(PauseReason.OPERATOR, account.detail or "by hand")
+    return Resumed()

@@ -1,0 +1,50 @@
+"""From what is due to what came of it: claim rows, hand them to workers, write the events they bring back.
+
+Nothing is kept here that matters after a restart: what is in flight is a claim in the ledger.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from identifai_watch.api import Api
+from identifai_watch.dispatch.deliveries import Deliveries
+from identifai_watch.dispatch.departures import Departures
+from identifai_watch.dispatch.polls import Polls
+from identifai_watch.dispatch.standing import Standing
+from identifai_watch.dispatch.uploads import Uploads
+from identifai_watch.intake import Intake
+from identifai_watch.ledger import Transaction
+from identifai_watch.shift import Shift
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch:
+    """The way out of one shift: verdicts are delivered first, then asked for, then new contents are sent."""
+
+    uploads: Uploads
+    polls: Polls
+    deliveries: Deliveries
+
+    def tick(self, tx: Transaction) -> None:
+        """Hand out everything that is due and may go."""
+        self.uploads.recover(tx)
+        self.deliveries.tick(tx)
+        self.polls.tick(tx, in_flight=self.uploads.in_flight)
+        self.uploads.tick(tx, in_flight=self.polls.in_flight)
+
+    def is_idle(self) -> bool:
+        """Tell whether nothing is in flight."""
+        return not (self.uploads.in_flight or self.polls.in_flight or self.deliveries.in_flight)
+
+
+def dispatch(shift: Shift, api: Api, departures: Departures, intakes: Mapping[int, Intake]) -> Dispatch:
+    """Return the way out of a shift; ``intakes`` are its folders by id, and may change while it lasts."""
+    standing = Standing(shift)
+    return Dispatch(
+        uploads=Uploads(shift, api, departures, standing, intakes),
+        polls=Polls(shift, api, standing),
+        deliveries=Deliveries(shift, intakes),
+    )
+
+
+__all__ = ["Departures", "Dispatch", "dispatch"]

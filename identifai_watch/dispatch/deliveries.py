@@ -1,0 +1,155 @@
+"""Deliveries: outcome and place are committed first, then the folder's own thread puts the verdict there."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+from identifai_watch import duties
+from identifai_watch.core.model import Delivered, Destined, File, Outcome, Undelivered
+from identifai_watch.core.routing import Action, destination
+from identifai_watch.delivery import Delivery, DeliveryError, Order, SourceChanged, SourceGone, Taken
+from identifai_watch.duties import Carried, Chosen, Place
+from identifai_watch.intake import Health, Intake
+from identifai_watch.ledger import Transaction, work
+from identifai_watch.ledger.work import Delivery as Due
+from identifai_watch.shift import Shift
+from identifai_watch.workers import Job
+
+AT_ONCE = 20
+
+Result = TypeVar("Result")
+
+
+class Deliveries:
+    """The deliveries of one shift; each folder's are made one after another by a thread of its own."""
+
+    def __init__(self, shift: Shift, intakes: Mapping[int, Intake]) -> None:
+        self._shift = shift
+        self._intakes = intakes
+        self._under_way: Counter[int] = Counter()
+
+    @property
+    def in_flight(self) -> int:
+        """How many deliveries are under way."""
+        return self._under_way.total()
+
+    def tick(self, tx: Transaction) -> None:
+        """Claim what can be delivered, folder by folder."""
+        now = self._shift.clock()
+        for folder_id, intake in self._intakes.items():
+            room = AT_ONCE - self._under_way[folder_id]
+            if intake.health is not Health.UNAVAILABLE and room > 0:
+                for due in work.claim_deliveries(tx, self._shift.claimant, now, folder_id, room):
+                    self._route(tx, intake, due)
+
+    def _route(self, tx: Transaction, intake: Intake, due: Due) -> None:
+        """Settle the outcome of one file and where it goes; a place that was committed before stays."""
+        file = due.file
+        if file.destination is not None and file.outcome is not None:
+            self._carry(intake, due)
+            return
+        outcome, reason = duties.outcome_of(due, intake.folder)
+        wanted = destination(file.path, outcome, intake.folder.routing_rules())
+        if wanted is None:
+            self._destine(intake, due, tx, Destined(outcome, reason, None))
+            return
+        order = self._order(intake, replace(due, file=replace(file, outcome=outcome, reason=reason)))
+        then = partial(self._chosen, intake, due, outcome, reason)
+        self._plan(intake, file, partial(duties.choose, order, wanted), then)
+
+    def _chosen(
+        self, intake: Intake, due: Due, outcome: Outcome, reason: str | None, tx: Transaction, chosen: Chosen
+    ) -> None:
+        self._under_way[intake.folder_id] -= 1
+        if chosen.trouble is not None:
+            self._undelivered(tx, intake, due.file, chosen.trouble)
+        else:
+            self._destine(intake, due, tx, Destined(outcome, reason, chosen.destination))
+
+    def _destine(self, intake: Intake, due: Due, tx: Transaction, destined: Destined) -> None:
+        """Commit outcome and place; what only the ledger keeps is delivered by that."""
+        shift = self._shift
+        file = work.advance_file(tx, due.file.id, destined, shift.step(tx), shift.claimant, keep_claim=True)
+        if file is None:
+            return
+        if intake.folder.action is Action.RECORD:
+            self._delivered(tx, intake, file, Delivered(file.lies_at, None))
+        else:
+            self._carry(intake, replace(due, file=file))
+
+    def _carry(self, intake: Intake, due: Due) -> None:
+        order = self._order(intake, due)
+        self._plan(intake, due.file, partial(duties.carry, order), partial(self._carried, intake, due.file))
+
+    def _carried(self, intake: Intake, file: File, tx: Transaction, carried: Carried) -> None:
+        """Write what came of a delivery."""
+        self._under_way[intake.folder_id] -= 1
+        match carried:
+            case Delivery():
+                done = Delivered(carried.lies_at, carried.fingerprint, copied_to=carried.copied_to)
+                self._delivered(tx, intake, file, done)
+            case DeliveryError():
+                self._undelivered(tx, intake, file, carried)
+            case Taken():
+                self._unsettle(tx, file, "its place was taken meanwhile")
+            case SourceChanged():
+                self._unsettle(tx, file, "it changed before its verdict was delivered")
+                intake.offer(tx, file.path, intake.folder.priority)
+            case SourceGone():
+                self._unsettle(tx, file, "it is gone")
+                intake.rescan()
+
+    def _delivered(self, tx: Transaction, intake: Intake, file: File, event: Delivered) -> None:
+        shift = self._shift
+        after = work.advance_file(tx, file.id, event, shift.step(tx), shift.claimant)
+        if after is not None:
+            where = {} if after.lies_at is None else {"lies_at": after.lies_at}
+            shift.log.info("delivered", folder=file.folder, path=file.path, outcome=after.outcome, **where)
+            work.reroute(tx, after, partial(duties.outcome_of, folder=intake.folder), shift.step(tx))
+
+    def _undelivered(self, tx: Transaction, intake: Intake, file: File, error: DeliveryError) -> None:
+        self._postpone(tx, file, error.reason)
+        if error.folder_trouble:
+            intake.out_of_reach(error.reason)
+
+    def _unsettle(self, tx: Transaction, file: File, reason: str) -> None:
+        """Take the committed place back, so that the next attempt chooses anew."""
+        shift = self._shift
+        if file.outcome is not None:
+            again = Destined(file.outcome, file.reason, None)
+            work.advance_file(tx, file.id, again, shift.step(tx), shift.claimant, keep_claim=True)
+        self._postpone(tx, file, reason)
+
+    def _postpone(self, tx: Transaction, file: File, reason: str) -> None:
+        shift = self._shift
+        shift.log.warning("not delivered", folder=file.folder, path=file.path, reason=reason)
+        work.advance_file(tx, file.id, Undelivered(reason), shift.step(tx), shift.claimant)
+
+    def _order(self, intake: Intake, due: Due) -> Order:
+        place = Place(folder=intake.folder, path=due.file.path, network=intake.network)
+        return duties.order_of(due, place, now=self._shift.clock())
+
+    def _plan(
+        self,
+        intake: Intake,
+        file: File,
+        do: Callable[[], Result],
+        then: Callable[[Transaction, Result], None],
+    ) -> None:
+        self._under_way[intake.folder_id] += 1
+        self._shift.workers.plan(
+            Job(
+                lane=f"{intake.folder.name}/deliver",
+                label=f"{intake.folder.name}/deliver/{file.id}",
+                work=do,
+                then=then,
+                failed=partial(self._failed, intake, file),
+            )
+        )
+
+    def _failed(self, intake: Intake, file: File, tx: Transaction, error: Exception) -> None:
+        self._under_way[intake.folder_id] -= 1
+        self._shift.bug(error)
+        self._postpone(tx, file, f"a bug: {error!r}")

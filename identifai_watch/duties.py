@@ -1,0 +1,281 @@
+"""What one worker does for a batch of rows: requests and deliveries in, events out; no ledger, no decision.
+
+The events are written by the loop. Whatever is done here may be cut short at any point and done again.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+from identifai_watch import __version__, delivery
+from identifai_watch.api import Api, Upload
+from identifai_watch.config import Folder, form_options
+from identifai_watch.core import answers, routing, sidecar
+from identifai_watch.core.answers import AskCredits, Reading, Results
+from identifai_watch.core.model import (
+    AccountEvent,
+    Analysis,
+    AnalysisEvent,
+    Fingerprint,
+    Outcome,
+    Pending,
+    Unanswered,
+    Unsent,
+)
+from identifai_watch.delivery import DeliveryError, Order, SourceChanged, SourceGone, Taken
+from identifai_watch.folder.look import fingerprint
+from identifai_watch.folder.opening import FolderError, MissingError, UnavailableError, open_inside
+from identifai_watch.ledger.work import Delivery
+
+SINGLY_AT_ONCE = 3
+"""Identifiers that a batch left out and that are asked for one by one in the same round (api-notes 11)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a file is read from: its folder as configured, its path there, and whether that is on a network."""
+
+    folder: Folder
+    path: bytes
+    network: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What came of an upload.
+
+    ``changed`` is whether the file is no longer what the ledger knows; ``missing`` and ``unavailable`` are
+    whether it, or its folder, could not be opened.
+    """
+
+    reading: Reading
+    sent_name: str
+    ref_id: str | None
+    changed: bool = False
+    missing: bool = False
+    unavailable: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polled:
+    """What came of asking for a batch: events by the id of the analysis, and what it means for the account."""
+
+    events: Mapping[int, AnalysisEvent]
+    account: Sequence[AccountEvent]
+    unknown_statuses: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """The credits, or why they are not known; ``account`` is what the answer means for it."""
+
+    credits: float | None
+    account: AccountEvent | None
+    why: str | None = None
+
+
+def upload(
+    api: Api,
+    analysis: Analysis,
+    place: Place,
+    expected: Fingerprint,
+    *,
+    send_names: bool,
+    now: Callable[[], datetime],
+    progress: Callable[[int], None],
+) -> Sent:
+    """Send one content to be judged, from the file at ``place`` as the ledger knows it.
+
+    The digest of the bytes sent and the file's state must agree before the closing boundary leaves.
+    """
+    name = upload_name(place.path, analysis, send_names=send_names)
+    extra = place.folder.extra_fields(analysis.media, place.path)
+    sent = partial(Sent, sent_name=name, ref_id=extra.get("ref_id"))
+    form = form_options(analysis.options) | extra
+    if analysis.no_cache:
+        form["no_cache"] = "true"
+    try:
+        descriptor = open_inside(*_root_of(place))
+    except MissingError as error:
+        return sent(reading=Reading(event=Unsent(str(error), counts=True)), missing=True)
+    except UnavailableError as error:
+        return sent(reading=Reading(event=Unsent(str(error))), unavailable=str(error))
+    except FolderError as error:
+        return sent(reading=Reading(event=Unsent(str(error), counts=True)))
+    with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor has no path
+        if not is_unchanged(file, expected, network=place.network):
+            return sent(
+                reading=Reading(event=Unsent("the file changed before it was sent", counts=True)),
+                changed=True,
+            )
+        parcel = Upload(
+            file=file,
+            name=name,
+            mime=analysis.mime,
+            size=analysis.size,
+            verify=lambda digest: (
+                digest == analysis.sha256 and is_unchanged(file, expected, network=place.network)
+            ),
+            progress=progress,
+        )
+        answer = api.submit(analysis.media, parcel, form)
+        changed = not is_unchanged(file, expected, network=place.network)
+    read = answers.upload(answer, now=now())
+    if isinstance(read, AskCredits):
+        balance = answers.credits(api.credits(), now=now())
+        if balance.available is None:
+            return sent(reading=read.otherwise)
+        again = answers.upload(answer, now=now(), credits=balance.available)
+        read = again.otherwise if isinstance(again, AskCredits) else again
+    return sent(reading=read, changed=changed)
+
+
+def upload_name(path: bytes, analysis: Analysis, *, send_names: bool) -> str:
+    """Return the name an upload goes by: 16 hex digits of its hash, so that sources stay private, or its own."""
+    name = path.rpartition(b"/")[2].decode("utf-8", "replace")
+    return name if send_names else analysis.sha256.hex()[:16] + PurePosixPath(name).suffix.lower()
+
+
+def is_unchanged(file: BinaryIO, expected: Fingerprint, *, network: bool) -> bool:
+    """Tell whether an open file is still the version that was hashed."""
+    return fingerprint(os.fstat(file.fileno()), network=network) == expected
+
+
+def poll(api: Api, batch: Sequence[Analysis], *, now: Callable[[], datetime]) -> Polled:
+    """Ask for the verdicts of analyses of one kind, in one GET where the API lets us."""
+    rows = {row.identifier: row for row in batch if row.identifier is not None}
+    found = _ask(api, list(rows.values()), now)
+    events: dict[int, AnalysisEvent] = {}
+    for identifier, event in found.events.items():
+        events[rows[identifier].id] = event
+    accounts = [found.account] if found.account is not None else []
+    for identifier in found.missing[SINGLY_AT_ONCE:]:
+        events[rows[identifier].id] = Pending()
+    for identifier in found.missing[:SINGLY_AT_ONCE]:
+        alone = _ask_alone(api, rows[identifier], now)
+        events[rows[identifier].id] = alone.events.get(identifier, Pending())
+        accounts += [alone.account] if alone.account is not None else []
+    return Polled(events=events, account=accounts, unknown_statuses=found.unknown_statuses)
+
+
+def _ask(api: Api, batch: Sequence[Analysis], now: Callable[[], datetime]) -> Results:
+    """Ask for a batch; one that is refused as a whole is halved, down to single GETs."""
+    if len(batch) == 1:
+        return _ask_alone(api, batch[0], now)
+    asked = [row.identifier or "" for row in batch]
+    hashes = {row.identifier or "": row.sha256 for row in batch}
+    answer = api.results(batch[0].media, asked)
+    found = answers.results(answer, media=batch[0].media, asked=asked, hashes=hashes, now=now())
+    if not found.split:
+        return found
+    middle = len(batch) // 2
+    halves = [_ask(api, batch[:middle], now), _ask(api, batch[middle:], now)]
+    return Results(
+        events={**halves[0].events, **halves[1].events},
+        missing=halves[0].missing + halves[1].missing,
+        unknown_statuses=halves[0].unknown_statuses | halves[1].unknown_statuses,
+        account=halves[0].account or halves[1].account,
+    )
+
+
+def _ask_alone(api: Api, row: Analysis, now: Callable[[], datetime]) -> Results:
+    """Ask for one identifier; if that is refused, the balance tells whether it or the account is meant."""
+    identifier = row.identifier or ""
+    answer = api.result(row.media, identifier)
+    found = answers.result(answer, media=row.media, identifier=identifier, sha256=row.sha256, now=now())
+    if not found.ask_account:
+        return found
+    balance = answers.credits(api.credits(), now=now())
+    event: AnalysisEvent = Unanswered(found.refusal or "refused", counts=False)
+    if balance.available is not None:
+        event = answers.lost(identifier, found.refusal)
+    return Results(events={identifier: event}, account=balance.account)
+
+
+def heatmap(api: Api, row: Analysis, *, now: Callable[[], datetime]) -> answers.Heatmap:
+    """Fetch the heatmap of a judged image."""
+    return answers.heatmap(api.heatmap(row.identifier or ""), now=now())
+
+
+def balance(api: Api, *, now: Callable[[], datetime]) -> Balance:
+    """Ask for the credits."""
+    found = answers.credits(api.credits(), now=now())
+    return Balance(credits=found.available, account=found.account, why=found.why)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Where a delivery will take its file, or why none could be chosen."""
+
+    destination: bytes | None
+    trouble: DeliveryError | None = None
+
+
+def order_of(due: Delivery, place: Place, *, now: datetime) -> Order:
+    """Return the order that delivers a file, whose outcome is known, with its sidecar."""
+    folder, file = place.folder, due.file
+    response = None if due.raw is None else json.loads(due.raw)
+    document = sidecar.document(file, due.analysis, response=response, version=__version__, now=now)
+    return Order(
+        root=folder.root,
+        path=file.path,
+        fingerprint=file.fingerprint,
+        action=folder.action,
+        lies_at=file.lies_at,
+        destination=file.destination,
+        copied_to=file.copied_to,
+        sha256=file.sha256,
+        document=sidecar.encoded(document),
+        heatmap=due.heatmap,
+        destination_roots=tuple(root for root in folder.destinations().values() if root.startswith(b"/")),
+        file_mode=folder.file_mode,
+        directory_mode=folder.directory_mode,
+        network=place.network,
+    )
+
+
+def outcome_of(due: Delivery, folder: Folder) -> tuple[Outcome, str | None]:
+    """Return where a file ends, and why."""
+    file, analysis = due.file, due.analysis
+    refusal = file.refusal
+    if refusal is None and analysis is not None and analysis.verdict is None:
+        refusal = analysis.reason or "refused"
+    return routing.outcome(
+        verdict=None if analysis is None else analysis.verdict,
+        refusal=refusal,
+        decision=file.decision,
+        media=file.media,
+        rules=folder.routing_rules(),
+    )
+
+
+def choose(order: Order, wanted: bytes) -> Chosen:
+    """Choose a free name for a file, before anything is touched."""
+    try:
+        return Chosen(destination=delivery.choose(order, wanted))
+    except DeliveryError as error:
+        return Chosen(destination=None, trouble=error)
+
+
+Carried = delivery.Delivery | DeliveryError | Taken | SourceChanged | SourceGone
+
+
+def carry(order: Order) -> Carried:
+    """Carry an order out; what keeps it from being done is returned, not raised."""
+    try:
+        return delivery.deliver(order)
+    except (DeliveryError, Taken, SourceChanged, SourceGone) as found:
+        return found
+
+
+def _root_of(place: Place) -> tuple[bytes, bytes]:
+    """Return the root that a path is opened below: the folder's, or its own directory if it was moved outside."""
+    if not place.path.startswith(b"/"):
+        return place.folder.root, place.path
+    parent, _, name = place.path.rpartition(b"/")
+    return parent or b"/", name

@@ -1,0 +1,157 @@
+"""What operators ask for, carried out on the ledger: by the daemon, or by the command itself when none runs.
+
+An order names rows by their numbers, since a path may have stood for several files. Each returns what came of it,
+for the command to say. ``judge`` and ``reach`` need a running daemon and are left to it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from identifai_watch.core.model import (
+    Analysis,
+    Barred,
+    Choice,
+    Decision,
+    File,
+    FileState,
+    Label,
+    Overridden,
+    PauseReason,
+    Reopened,
+    Resumed,
+    Retried,
+)
+from identifai_watch.ledger import Transaction, budget, intake, work
+from identifai_watch.ledger.desk import Command
+from identifai_watch.ledger.work import Step
+
+Answer = dict[str, Any]
+
+
+def carry_out(tx: Transaction, command: Command, step: Step) -> Answer:
+    """Carry one command out and return what came of it; an unknown verb is answered, not raised."""
+    order = ORDERS.get(command.verb)
+    if order is None:
+        return {"error": f"{command.verb} is not known to this version"}
+    return order(tx, command.arguments, replace(step, who=command.who))
+
+
+def _pause(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
+    """Send nothing more until ``resume``; verdicts still come in."""
+    why = str(arguments.get("why") or "by hand")
+    _, after = budget.advance_account(tx, Barred(PauseReason.OPERATOR, why), step.now, step.chance)
+    work.record(tx, step, "paused", file_id=None, analysis_id=None, why=why)
+    return {"state": after.state}
+
+
+def _resume(tx: Transaction, _arguments: Mapping[str, Any], step: Step) -> Answer:
+    """Send again; a pause that the account itself is in is probed at once."""
+    _, after = budget.advance_account(tx, Resumed(), step.now, step.chance)
+    work.record(tx, step, "resumed", file_id=None, analysis_id=None)
+    return {"state": after.state, "reason": after.reason}
+
+
+def _retry(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
+    """Try again what is stuck or was refused; what stands elsewhere goes on there, and nothing is paid again."""
+    retried = 0
+    for file in _files(tx, arguments):
+        analysis = None if file.analysis_id is None else work.analysis(tx, file.analysis_id)
+        if file.state is FileState.SUPERSEDED or not _can_be_retried(file, analysis):
+            continue
+        if analysis is not None:
+            work.advance(tx, analysis.id, Retried(), step)
+        work.advance_file(tx, file.id, Retried(), step)
+        retried += 1
+    _, account = budget.advance_account(tx, _probe(tx), step.now, step.chance)
+    return {"retried": retried, "account": account.state}
+
+
+def _probe(tx: Transaction) -> Resumed | Barred:
+    """Have a paused account looked at now; a pause of the operator's own stays."""
+    account = budget.account(tx)
+    if account.reason is PauseReason.OPERATOR:
+        return Barred(PauseReason.OPERATOR, account.detail or "by hand")
+    return Resumed()
+
+
+def _can_be_retried(file: File, analysis: Analysis | None) -> bool:
+    """Tell whether another attempt can bring something: a verdict that is delivered needs none."""
+    if file.stuck_at is not None:
+        return True
+    return analysis is not None and (analysis.verdict is None or analysis.stuck_at is not None)
+
+
+def _decide(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
+    """Write the desk's judgement of a file down, and have it delivered accordingly."""
+    choice = Choice(arguments["choice"])
+    decision = Decision(choice=choice, reason=str(arguments["reason"]), by=step.who, at=step.now)
+    decided = 0
+    for file in _files(tx, arguments):
+        if file.state in {FileState.WAITING, FileState.DELIVERED}:
+            work.put_decision(tx, file.id, decision)
+            work.record(
+                tx,
+                step,
+                "decided",
+                file_id=file.id,
+                analysis_id=file.analysis_id,
+                choice=choice,
+                reason=decision.reason,
+            )
+            work.advance_file(tx, file.id, Reopened(), step)
+            decided += 1
+    return {"decided": decided}
+
+
+def _overridden(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
+    """Take in that the vendor was told, and now forces a label for these bytes."""
+    label = Label(arguments["label"])
+    for file in _files(tx, arguments):
+        for analysis in [] if file.sha256 is None else work.analyses_of(tx, file.sha256):
+            if analysis.verdict is not None:
+                work.advance(tx, analysis.id, Overridden(label), step)
+    return {"forced": label}
+
+
+def _release(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
+    """Release held files, the newest first."""
+    newer = arguments.get("newer_than")
+    name = arguments.get("folder")
+    folder_id = None if name is None else intake.folder(tx, str(arguments["node"]), str(name)).id
+    released = intake.release(
+        tx,
+        step,
+        folder_id=folder_id,
+        newer_than=None if newer is None else datetime.fromisoformat(newer),
+        limit=arguments.get("limit"),
+    )
+    return {"released": released}
+
+
+def _rejudge(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
+    """Have contents judged anew and paid again; the earlier analysis is kept."""
+    again = 0
+    for file in _files(tx, arguments):
+        if file.analysis_id is not None and file.state in {FileState.WAITING, FileState.DELIVERED}:
+            again += work.new_edition(tx, file, step) is not None
+    return {"rejudged": again}
+
+
+ORDERS: Mapping[str, Callable[[Transaction, Mapping[str, Any], Step], Answer]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "retry": _retry,
+    "decide": _decide,
+    "overridden": _overridden,
+    "release": _release,
+    "rejudge": _rejudge,
+}
+
+
+def _files(tx: Transaction, arguments: Mapping[str, Any]) -> list[File]:
+    """Return the files that an order names, or all that wait for a person if it says so."""
+    if arguments.get("stuck"):
+        return work.stuck_files(tx)
+    return [file for number in arguments.get("files", []) if (file := work.file(tx, number)) is not None]

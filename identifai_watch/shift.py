@@ -1,0 +1,77 @@
+"""What all parts of a running daemon share: the configuration, the ledger, the workers, the clock and the log."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from uuid import uuid4
+
+import structlog
+
+from identifai_watch.config import Config
+from identifai_watch.core import polling
+from identifai_watch.core.gate import Limits
+from identifai_watch.core.lifecycle import Policy
+from identifai_watch.core.model import Media
+from identifai_watch.ledger import Ledger, Transaction, work
+from identifai_watch.ledger.work import Claimant, Step
+from identifai_watch.workers import Workers
+
+
+def utc_now() -> datetime:
+    """Return the instant, with its zone."""
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True, kw_only=True)
+class Shift:
+    """One run of the daemon, from its start to its end; ``config`` is replaced by a reload.
+
+    ``once`` is a run that judges all there is and ends. ``stopping`` is set for every thread to see.
+    """
+
+    config: Config
+    ledger: Ledger
+    once: bool = False
+    clock: Callable[[], datetime] = utc_now
+    chance: Callable[[], float] = random.random
+    workers: Workers = field(default_factory=Workers)
+    stopping: Event = field(default_factory=Event)
+    log: structlog.stdlib.BoundLogger = field(default_factory=structlog.get_logger)
+    claimant: Claimant = field(init=False)
+    expected: dict[Media, timedelta] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.claimant = Claimant(node=self.ledger.node, token=uuid4().hex)
+        self.expected = dict(polling.GUESS)
+
+    @property
+    def limits(self) -> Limits:
+        """The account's limits and the purse, as configured."""
+        api = self.config.api
+        return Limits(
+            posts_per_second=api.posts_per_second,
+            posts_per_minute=api.posts_per_minute,
+            gets_per_second=api.gets_per_second,
+            gets_per_minute=api.gets_per_minute,
+            posts_per_day=api.posts_per_day,
+            backlog_share=api.backlog_share,
+            credits_floor=api.credits_floor,
+        )
+
+    def step(self, tx: Transaction, *, who: str = "daemon") -> Step:
+        """Return how rows advance at this instant."""
+        policy = Policy(
+            deadline=self.config.api.analysis_deadline, others_at=work.others_at(tx), expected=self.expected
+        )
+        return Step(now=self.clock(), policy=policy, chance=self.chance(), who=who)
+
+    def learn(self, tx: Transaction) -> None:
+        """Learn from the latest verdicts how long each kind takes."""
+        for media in Media:
+            self.expected[media] = polling.expected(work.durations(tx, media), media)
+
+    def bug(self, error: Exception) -> None:
+        """Say that something was our own fault; all else goes on."""
+        self.log.error("bug", error=repr(error), exc_info=error)

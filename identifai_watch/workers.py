@@ -1,0 +1,126 @@
+"""The threads: lanes of work, whose results come back to the loop through one inbox.
+
+Work is planned while a transaction is open and launched after its commit, so that nothing happens in the world
+that the ledger does not know of. No thread is ever joined: one that hangs in the kernel is left behind.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from queue import Empty, SimpleQueue
+from threading import Thread
+from time import monotonic
+from typing import Any, Generic, TypeVar
+
+from identifai_watch.ledger import Transaction
+
+Result = TypeVar("Result")
+Then = Callable[[Transaction, Result], None]
+"""What the loop does with a result, inside the transaction of its batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job(Generic[Result]):
+    """Something a worker does: ``work`` in its thread, then ``then`` in the loop; ``failed`` if it raised.
+
+    ``lane`` names the threads that may do it, ``label`` says what it is about.
+    """
+
+    lane: str
+    label: str
+    work: Callable[[], Result]
+    then: Then[Result]
+    failed: Then[Exception]
+    threads: int = 1
+
+
+@dataclass(slots=True, kw_only=True)
+class Running:
+    """A job under way: ``moved_at`` is when it last made progress, on the monotonic clock."""
+
+    lane: str
+    label: str
+    moved_at: float
+
+
+class Workers:
+    """Lanes of daemon threads, started when they are first needed."""
+
+    def __init__(self) -> None:
+        self._inbox: SimpleQueue[Callable[[Transaction], None] | None] = SimpleQueue()
+        self._planned: list[Job[Any]] = []
+        self._lanes: dict[str, SimpleQueue[Job[Any]]] = {}
+        self._threads: dict[str, int] = {}
+        self._running: dict[int, Running] = {}
+        self._tickets = count()
+
+    def plan(self, job: Job[Any]) -> None:
+        """Remember a job for ``launch``; called in the loop only."""
+        self._planned.append(job)
+
+    def launch(self) -> None:
+        """Hand what was planned to its lanes; called after the commit."""
+        planned, self._planned = self._planned, []
+        for job in planned:
+            queue = self._lanes.setdefault(job.lane, SimpleQueue())
+            queue.put(job)
+            if self._threads.get(job.lane, 0) < job.threads:
+                self._threads[job.lane] = self._threads.get(job.lane, 0) + 1
+                Thread(target=self._serve, args=(queue,), name=job.lane, daemon=True).start()
+
+    def drop(self) -> None:
+        """Forget what was planned: its transaction was not committed."""
+        self._planned.clear()
+
+    def tell(self, then: Callable[[Transaction], None]) -> None:
+        """Have the loop do something in its next batch; called from any thread."""
+        self._inbox.put(then)
+
+    def wake(self) -> None:
+        """Have the loop look around now; safe in a signal handler."""
+        self._inbox.put(None)
+
+    def collect(self, timeout: float, most: int = 500) -> list[Callable[[Transaction], None]]:
+        """Wait up to ``timeout`` seconds for something, and return what is there, at most ``most``."""
+        found: list[Callable[[Transaction], None]] = []
+        try:
+            first = self._inbox.get(timeout=max(0.0, timeout))
+            while True:
+                if first is not None:
+                    found.append(first)
+                if len(found) >= most:
+                    return found
+                first = self._inbox.get_nowait()
+        except Empty:
+            return found
+
+    def running(self) -> list[Running]:
+        """Return the jobs under way."""
+        return list(self._running.values())
+
+    def moved(self, label: str) -> None:
+        """Note that the job with this label makes progress, so that nobody takes it for hung."""
+        for running in self.running():
+            if running.label == label:
+                running.moved_at = monotonic()
+
+    def _serve(self, queue: SimpleQueue[Job[Any]]) -> None:
+        while True:
+            job = queue.get()
+            ticket = next(self._tickets)
+            self._running[ticket] = Running(lane=job.lane, label=job.label, moved_at=monotonic())
+            try:
+                self._inbox.put(_returned(job, job.work()))
+            # The one place that catches everything: a bug in one job must not end its lane without a word.
+            except Exception as error:  # noqa: BLE001
+                self._inbox.put(_returned_error(job, error))
+            finally:
+                del self._running[ticket]
+
+
+def _returned(job: Job[Result], result: Result) -> Callable[[Transaction], None]:
+    return lambda tx: job.then(tx, result)
+
+
+def _returned_error(job: Job[Any], error: Exception) -> Callable[[Transaction], None]:
+    return lambda tx: job.failed(tx, error)
