@@ -14,8 +14,9 @@ from identifai_watch.config import Config, Folder, restart_needed
 from identifai_watch.core.model import Account, AccountState, Barred, PauseReason, Resumed
 from identifai_watch.dispatch import Departures, dispatch
 from identifai_watch.errors import ConfigError, LaterError
-from identifai_watch.intake import Health, Intake
+from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, budget, desk, views, work
+from identifai_watch.patrol import Health
 from identifai_watch.shift import Shift
 
 BUSY_TICK = 0.2
@@ -150,7 +151,7 @@ class Daemon:
         now = self.shift.clock()
         dues = [due for one in self._intakes.values() if (due := one.next_due()) is not None]
         soonest = min(((due - now).total_seconds() for due in dues), default=IDLE_TICK)
-        is_busy = not self._dispatch.is_idle() or any(one.settling() for one in self._intakes.values())
+        is_busy = not self._dispatch.is_idle() or any(one.settling for one in self._intakes.values())
         return max(0.0, min(soonest, BUSY_TICK if is_busy else IDLE_TICK))
 
     def _end(self) -> None:
@@ -266,7 +267,7 @@ class Daemon:
         """Accept what is mounted at a folder's root now, and scan it."""
         for one in self._intakes.values():
             if one.folder.name == name:
-                one.accept_filesystem()
+                one.patrol.accept_filesystem()
                 return {"folder": name}
         return {"error": f"there is no folder {name}"}
 
@@ -290,13 +291,13 @@ class Daemon:
             if what in {"", "upload"} or time.monotonic() - running.moved_at < HUNG_AFTER:
                 continue
             for one in self._intakes.values():
-                if one.folder.name == name and one.health is not Health.UNAVAILABLE and what != "scan":
-                    one.out_of_reach(f"it has not answered for {HUNG_AFTER:.0f} s ({what})")
+                if one.folder.name == name and one.patrol.health is not Health.UNAVAILABLE and what != "scan":
+                    one.patrol.out_of_reach(f"it has not answered for {HUNG_AFTER:.0f} s ({what})")
 
     def _report(self, tx: Transaction, *, force: bool = False) -> None:
         """Write what this daemon alone knows, on change and at most once a minute for what moves all the time."""
         now = self.shift.clock()
-        news = {"folders": [one.report() for one in self._intakes.values()]}
+        news = {"folders": [one.patrol.report() for one in self._intakes.values()]}
         static = [
             {key: value for key, value in folder.items() if key != "last_scan_at"}
             for folder in news["folders"]
@@ -316,15 +317,15 @@ class Daemon:
 
     def _news(self, _tx: Transaction) -> dict[str, Any]:
         return {
-            "folders": [one.report() for one in self._intakes.values() if one.folder.name != AD_HOC],
-            "settling": sum(one.settling() for one in self._intakes.values()),
+            "folders": [one.patrol.report() for one in self._intakes.values() if one.folder.name != AD_HOC],
+            "settling": sum(one.settling for one in self._intakes.values()),
             "uploading": self._dispatch.uploads.in_flight,
         }
 
     def _status(self) -> str:
         """Return one line for systemd's STATUS."""
-        out = [one.folder.name for one in self._intakes.values() if one.health is Health.UNAVAILABLE]
-        settling = sum(one.settling() for one in self._intakes.values())
+        out = [one.folder.name for one in self._intakes.values() if one.patrol.health is Health.UNAVAILABLE]
+        settling = sum(one.settling for one in self._intakes.values())
         said = f"{len(self._intakes)} folders, {settling} files settling, {self._dispatch.uploads.in_flight} uploading"
         return f"{said}; unavailable: {', '.join(out)}" if out else said
 
@@ -354,11 +355,11 @@ class Daemon:
             return Ending(later=f"identifAI could not be reached for {self._give_up}")
         if not self._dispatch.is_idle():
             return None
-        away = [one.folder.name for one in self._intakes.values() if one.health is Health.UNAVAILABLE]
+        away = [one.folder.name for one in self._intakes.values() if one.patrol.health is Health.UNAVAILABLE]
         busy = [
             one
             for one in self._intakes.values()
-            if one.health is not Health.UNAVAILABLE and not one.is_idle()
+            if one.patrol.health is not Health.UNAVAILABLE and not one.is_idle()
         ]
         if busy and not all(one.is_only_growing(now - GROWING_PATIENCE) for one in busy):
             return None

@@ -6,15 +6,12 @@ mount that hangs stops nobody else. What it keeps in memory are only candidates:
 
 import heapq
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from functools import partial
-from threading import Event, Semaphore
 from typing import Any
 
-from identifai_watch.config import Events, Existing, Folder
+from identifai_watch.config import Existing, Folder
 from identifai_watch.core import media, settling
 from identifai_watch.core.model import Fingerprint
 from identifai_watch.core.settling import Candidate, Wait, Whole
@@ -28,12 +25,12 @@ from identifai_watch.folder.opening import (
     NotRegularError,
     UnavailableError,
 )
-from identifai_watch.folder.roots import Root, inspect_root
 from identifai_watch.folder.rules import Rules, why_not_file
-from identifai_watch.folder.scan import Back, Changed, Finding, Known, Missing, New, Summary, Unlisted, scan
-from identifai_watch.folder.watch import Notice, NoticeKind, UnwatchableError, Watch
-from identifai_watch.ledger import Ledger, Transaction, intake
+from identifai_watch.folder.scan import Back, Changed, Finding, Missing, New, Summary, Unlisted
+from identifai_watch.folder.watch import Notice, NoticeKind
+from identifai_watch.ledger import Transaction, intake
 from identifai_watch.ledger.intake import Arrival, Content
+from identifai_watch.patrol import Findings, Health, Mode, Patrol
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
 
@@ -42,27 +39,7 @@ MOST_CANDIDATES = 2_000
 
 LOOKS_AT_ONCE = 200
 DIGESTS_AT_ONCE = 2
-CHUNKS_AHEAD = 4
 UNREADABLE_WAIT = timedelta(minutes=1)
-FIRST_RETRY = timedelta(seconds=1)
-LAST_RETRY = timedelta(minutes=5)
-SCAN_SHARE = 10
-"""A scan never takes more than a tenth of the time: the next one waits ten times as long as the last one took."""
-
-
-class Health(StrEnum):
-    """How a folder is: watched as configured, scanned only though events were wanted, or out of reach."""
-
-    OK = "ok"
-    DEGRADED = "degraded"
-    UNAVAILABLE = "unavailable"
-
-
-class Mode(StrEnum):
-    """How changes are noticed between scans."""
-
-    EVENTS = "events"
-    SCAN = "scan"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,98 +56,41 @@ class Entry:
     digesting: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """What the folder's thread found of its root, with the watch if there is one."""
-
-    root: Root | None
-    trouble: str | None = None
-    watch: Watch | None = None
-    unwatchable: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerMemory:
-    """What the ledger remembers of one folder, as the scan asks for it."""
-
-    ledger: Ledger
-    folder_id: int
-
-    def known(self, parent: bytes, names: Sequence[bytes]) -> Mapping[bytes, Known]:
-        """Give what is remembered of these names in ``parent``."""
-        with self.ledger.read() as tx:
-            found = intake.known(tx, self.folder_id, parent, names)
-        return {name: Known(fingerprint=row.fingerprint, missing=row.missing) for name, row in found.items()}
-
-    def count(self, parent: bytes) -> int:
-        """Say how many names there should be in ``parent``."""
-        with self.ledger.read() as tx:
-            return intake.count(tx, self.folder_id, parent)
-
-    def names(self, parent: bytes) -> Iterable[bytes]:
-        """Give the names that should be in ``parent``."""
-        with self.ledger.read() as tx:
-            yield from intake.names(tx, self.folder_id, parent)
-
-    def parents(self) -> Iterable[bytes]:
-        """Give the directories in which something should be."""
-        with self.ledger.read() as tx:
-            yield from intake.parents(tx, self.folder_id)
-
-
-@dataclass
 class Intake:
     """One folder while the daemon runs. ``scans`` is False for the place of single files that ``judge`` names."""
 
-    shift: Shift
-    folder: Folder
-    scans: bool = True
-    folder_id: int = field(init=False, default=0)
-    network: bool = field(init=False, default=False)
-    health: Health = field(init=False, default=Health.OK)
-    mode: Mode = field(init=False, default=Mode.SCAN)
-    reason: str | None = field(init=False, default=None)
-    last_scan_at: datetime | None = field(init=False, default=None)
-    unannounced: int = field(init=False, default=0)
-    unlisted: dict[bytes, str] = field(init=False, default_factory=dict)
-
-    def __post_init__(self) -> None:
-        own = self.folder.own_places()
+    def __init__(self, shift: Shift, folder: Folder, *, scans: bool = True) -> None:
+        self.folder = folder
+        self.folder_id = 0
+        self.unannounced = 0
+        self._shift = shift
+        self._scans = scans
         self._rules = Rules(
-            include=self.folder.include,
-            exclude=self.folder.exclude,
-            recursive=self.folder.recursive,
-            destinations=own,
+            include=folder.include,
+            exclude=folder.exclude,
+            recursive=folder.recursive,
+            destinations=folder.own_places(),
         )
-        self._policy = self.folder.media_policy(self.shift.config.limits.by_media())
-        self._rules_key = rules_key(self.folder, self._policy)
-        self._log = self.shift.log.bind(folder=self.folder.name)
+        self._policy = folder.media_policy(shift.config.limits.by_media())
+        self._rules_key = rules_key(folder, self._policy)
+        self._log = shift.log.bind(folder=folder.name)
+        findings = Findings(heard=self._heard, found=self._found, ended=self._archive)
+        self.patrol = Patrol(shift, folder, self._rules, findings)
         self._entries: dict[bytes, Entry] = {}
         self._heap: list[tuple[datetime, bytes]] = []
         self._whole: dict[bytes, Entry] = {}
         self._digesting = 0
-        self._room = Event()
-        self._room.set()
-        self._chunks = Semaphore(CHUNKS_AHEAD)
-        self._closed = Event()
-        self._watch: Watch | None = None
-        self._root: Root | None = None
-        self._archived = False
-        self._scanning = False
-        self._scan_at: datetime = self.shift.clock()
-        self._scan_began: datetime = self._scan_at
-        self._subtrees: list[bytes] = []
-        self._retry = FIRST_RETRY
-        self._released_at: datetime = self._scan_at
-        self._repin = False
+        self._is_archived = False
+        self._released_at = shift.clock()
 
     # What the loop asks.
 
     def open(self, tx: Transaction) -> None:
         """Begin: what was left alone under other rules is looked at anew."""
-        known = intake.folder(tx, self.shift.ledger.node, self.folder.name)
+        known = intake.folder(tx, self._shift.ledger.node, self.folder.name)
         self.folder_id = known.id
-        self._archived = known.archived_at is not None
+        self._is_archived = known.archived_at is not None
+        self.patrol.open(known.id)
         anew = intake.forget_left(tx, known.id, self._rules_key) + intake.reconsider(
             tx, known.id, self._rules_key
         )
@@ -179,31 +99,32 @@ class Intake:
 
     def close(self) -> None:
         """End: no thread of this folder begins anything more; none is waited for."""
-        self._closed.set()
-        self._room.set()
-        if self._watch is not None:
-            self._watch.stop()
+        self.patrol.close()
 
     def tick(self, tx: Transaction) -> None:
         """Begin what is due: a scan, looks at candidates, digests of whole files."""
-        now = self.shift.clock()
-        if self.scans:
-            self._mind_scan(now)
-        if self.health is not Health.UNAVAILABLE:
+        now = self._shift.clock()
+        if self._scans:
+            self.patrol.tick(has_room=self.settling < MOST_CANDIDATES)
+        if self.patrol.health is not Health.UNAVAILABLE:
             self._take_released(tx, now)
             self._look(now)
             self._digest()
-        (self._room.set if self._load() < MOST_CANDIDATES else self._room.clear)()
 
     def next_due(self) -> datetime | None:
         """Return when the next candidate or scan is due."""
-        scan_due = [self._scan_at] if self.scans and not self._scanning else []
-        return min([*scan_due, *([self._heap[0][0]] if self._heap else [])], default=None)
+        scan = self.patrol.next_due() if self._scans else None
+        dues = [*([] if scan is None else [scan]), *([self._heap[0][0]] if self._heap else [])]
+        return min(dues, default=None)
 
     def is_idle(self) -> bool:
         """Tell whether a whole scan was made and nothing of it is still on its way."""
-        scanned = not self.scans or (self.last_scan_at is not None and not self._scanning)
-        return scanned and not self._entries and not self._whole and not self._subtrees
+        return (not self._scans or self.patrol.is_idle()) and not self._entries and not self._whole
+
+    @property
+    def settling(self) -> int:
+        """How many files are on their way in."""
+        return len(self._entries) + len(self._whole)
 
     def growing(self, since: datetime) -> list[tuple[bytes, str]]:
         """Return the candidates that were noticed before ``since`` and still wait, with the reason."""
@@ -213,12 +134,8 @@ class Intake:
 
     def is_only_growing(self, since: datetime) -> bool:
         """Tell whether all that is left are candidates that have been watched since before ``since``."""
-        waiting = len(self.growing(since))
-        return self.last_scan_at is not None and not self._whole and waiting == len(self._entries)
-
-    def settling(self) -> int:
-        """Return how many files are on their way in."""
-        return self._load()
+        scanned = not self._scans or self.patrol.is_idle()
+        return scanned and not self._whole and len(self.growing(since)) == len(self._entries)
 
     def offer(self, tx: Transaction, path: bytes, priority: int) -> None:
         """Take one path first in line, whatever events say: the operator named it."""
@@ -227,45 +144,16 @@ class Intake:
             intake.release_one(tx, row.id, priority)
         self._notice(path, renamed=False, priority=priority)
 
-    def accept_filesystem(self) -> None:
-        """Accept what is mounted at the root now, whatever it was before: the operator says so."""
-        self._repin = True
-        self._scan_at = self.shift.clock()
-
-    def rescan(self) -> None:
-        """Have the tree scanned now."""
-        self._scan_at = self.shift.clock()
-
-    def out_of_reach(self, reason: str) -> None:
-        """Set the folder aside until its root answers again."""
-        if self.health is not Health.UNAVAILABLE:
-            self._log.warning("folder unavailable", reason=reason)
-            self._retry = FIRST_RETRY
-        self.health, self.reason = Health.UNAVAILABLE, reason
-        self._scan_at = self.shift.clock() + self._retry
-        self._retry = min(LAST_RETRY, self._retry * 2)
-
-    def report(self) -> dict[str, Any]:
-        """Return what ``status`` shows of this folder."""
-        return {
-            "name": self.folder.name,
-            "path": str(self.folder.path),
-            "health": self.health,
-            "mode": self.mode,
-            "reason": self.reason,
-            "last_scan_at": None if self.last_scan_at is None else self.last_scan_at.isoformat(),
-        }
-
     # Noticing.
 
-    def _noticed(self, _tx: Transaction, notice: Notice) -> None:
+    def _heard(self, _tx: Transaction, notice: Notice) -> None:
+        """Take in an event: a hint, never the truth."""
         match notice.kind:
             case NoticeKind.OVERFLOW:
                 self._log.warning("events lost, scanning")
-                self.rescan()
+                self.patrol.rescan()
             case NoticeKind.DIRECTORY:
-                if notice.path not in self._subtrees:
-                    self._subtrees.append(notice.path)
+                self.patrol.look_into(notice.path)
             case NoticeKind.FILE | NoticeKind.RENAMED:
                 if why_not_file(notice.path, self._rules) is None:
                     self._notice(notice.path, renamed=notice.kind is NoticeKind.RENAMED)
@@ -273,7 +161,7 @@ class Intake:
     def _notice(
         self, path: bytes, *, renamed: bool, backlog: bool = False, priority: int | None = None
     ) -> None:
-        now = self.shift.clock()
+        now = self._shift.clock()
         self._whole.pop(path, None)
         old = self._entries.get(path)
         candidate = settling.notice(None if old is None else old.candidate, now, renamed=renamed)
@@ -291,15 +179,14 @@ class Intake:
 
     def _decide(self, path: bytes, entry: Entry, now: datetime) -> Whole | None:
         """Ask whether the candidate is whole; if not, remember when to look at it again."""
-        decision = settling.decide(entry.candidate, now, self.folder.settle_policy(network=self.network))
+        decision = settling.decide(
+            entry.candidate, now, self.folder.settle_policy(network=self.patrol.network)
+        )
         if isinstance(decision, Wait):
             entry.due, entry.why = decision.until, decision.why
             heapq.heappush(self._heap, (entry.due, path))
             return None
         return decision
-
-    def _load(self) -> int:
-        return len(self._entries) + len(self._whole)
 
     # Looking.
 
@@ -312,13 +199,13 @@ class Intake:
                 entry.looking = True
                 paths.append(path)
         if paths:
-            root, network = self.folder.root, self.network
+            root, network = self.folder.root, self.patrol.network
             self._plan(
                 "look", lambda: [(path, look_at(root, path, network=network)) for path in paths], self._looked
             )
 
     def _looked(self, tx: Transaction, seen: list[tuple[bytes, Look | FolderError | str]]) -> None:
-        now = self.shift.clock()
+        now = self._shift.clock()
         for path, found in seen:
             entry = self._entries.get(path)
             if entry is None:
@@ -337,13 +224,13 @@ class Intake:
         """Take in that a candidate could not be looked at."""
         match found:
             case UnavailableError():
-                self.out_of_reach(str(found))
+                self.patrol.out_of_reach(str(found))
             case MissingError():
-                intake.missed(tx, self.folder_id, [path], self.shift.step(tx))
+                intake.missed(tx, self.folder_id, [path], self._shift.step(tx))
             case str() | NotRegularError():
                 self._log.debug("left alone", path=path, reason=str(found))
             case _:
-                entry.due, entry.why = self.shift.clock() + UNREADABLE_WAIT, str(found)
+                entry.due, entry.why = self._shift.clock() + UNREADABLE_WAIT, str(found)
                 heapq.heappush(self._heap, (entry.due, path))
                 self._log.warning("file cannot be read", path=path, reason=str(found))
                 return
@@ -354,7 +241,7 @@ class Intake:
         if self._is_known(tx, path, found.fingerprint):
             return
         name = path.rpartition(b"/")[2]
-        step = self.shift.step(tx)
+        step = self._shift.step(tx)
         match media.judge(name, found.sniffed, found.fingerprint.size, self._policy):
             case media.Send():
                 self._whole[path] = entry
@@ -373,7 +260,7 @@ class Intake:
             return False
         if row.held or (row.analysis_id is None and row.refusal is None):
             return False
-        intake.seen(tx, self.folder_id, [path], self.shift.step(tx))
+        intake.seen(tx, self.folder_id, [path], self._shift.step(tx))
         return True
 
     def _arrival(self, path: bytes, entry: Entry, fingerprint: Fingerprint) -> Arrival:
@@ -411,9 +298,9 @@ class Intake:
                 self.folder.root,
                 path,
                 expected=found.fingerprint,
-                network=self.network,
-                progress=lambda _: self.shift.workers.moved(label),
-                stop=self._closed.is_set,
+                network=self.patrol.network,
+                progress=lambda _: self._shift.workers.moved(label),
+                stop=self.patrol.is_closed.is_set,
             )
         except FolderError as error:
             return error
@@ -428,9 +315,9 @@ class Intake:
             case Digest():
                 self._admit(tx, path, entry, found)
             case UnavailableError():
-                self.out_of_reach(str(found))
+                self.patrol.out_of_reach(str(found))
             case MissingError():
-                intake.missed(tx, self.folder_id, [path], self.shift.step(tx))
+                intake.missed(tx, self.folder_id, [path], self._shift.step(tx))
             case ChangedError():
                 self._notice(path, renamed=False, backlog=entry.backlog, priority=entry.priority)
             case _:
@@ -448,14 +335,14 @@ class Intake:
             mime=judged.mime,
             options=self.folder.canonical_options(judged.media),
         )
-        row = intake.admit(tx, self._arrival(path, entry, found.fingerprint), content, self.shift.step(tx))
+        row = intake.admit(tx, self._arrival(path, entry, found.fingerprint), content, self._shift.step(tx))
         self._log.info(
             "admitted", path=path, sha256=found.sha256.hex(), media=judged.media, duplicate=row.duplicate
         )
 
     def _take_released(self, tx: Transaction, now: datetime) -> None:
         """Take files that were released from the backlog, as there is room."""
-        room = MOST_CANDIDATES // 2 - self._load()
+        room = MOST_CANDIDATES // 2 - self.settling
         if room <= 0 or now < self._released_at:
             return
         self._released_at = now + timedelta(seconds=1)
@@ -463,144 +350,27 @@ class Intake:
             if row.path not in self._entries and row.path not in self._whole:
                 self._notice(row.path, renamed=False, backlog=row.backlog, priority=row.priority)
 
-    # Scanning.
+    # What scans find.
 
-    def _mind_scan(self, now: datetime) -> None:
-        """Begin a scan when one is due, and look into directories that events named."""
-        if self._scanning:
-            return
-        if now >= self._scan_at:
-            self._scanning = True
-            self._scan_began = now
-            self._plan("scan", self._prepare_in_thread, self._prepared)
-        elif self._subtrees and self.health is not Health.UNAVAILABLE:
-            subtree = self._subtrees.pop(0)
-            self._scanning = True
-            self._plan("scan", lambda: self._scan_in_thread(subtree), self._scanned)
-
-    def _prepare_in_thread(self) -> Prepared:
-        """Look at the root, and arm the watch where events work."""
-        try:
-            root = inspect_root(self.folder.root)
-        except FolderError as error:
-            return Prepared(root=None, trouble=str(error))
-        if self.shift.once or not self._wants_events(root):
-            return Prepared(root=root)
-        watch = self._watch
-        if watch is not None:
-            problem = watch.problem()
-            if problem is None:
-                return Prepared(root=root, watch=watch)
-            self._log.warning("watch lost, arming again", reason=problem)
-            watch.stop()
-        watch = Watch(self.folder.root, self._hear, recursive=self.folder.recursive)
-        try:
-            watch.start()
-        except UnwatchableError as error:
-            return Prepared(root=root, unwatchable=str(error))
-        return Prepared(root=root, watch=watch)
-
-    def _hear(self, notice: Notice) -> None:
-        self.shift.workers.tell(lambda tx: self._noticed(tx, notice))
-
-    def _wants_events(self, root: Root) -> bool:
-        match self.folder.events:
-            case Events.ON:
-                return True
-            case Events.OFF:
-                return False
-            case Events.AUTO:
-                return not any(
-                    root.path.startswith(mount.point.rstrip(b"/") + b"/") or mount.point == root.path
-                    for mount in root.scanned
-                )
-
-    def _prepared(self, tx: Transaction, found: Prepared) -> None:
-        self._watch = found.watch
-        if self._closed.is_set():
-            self.close()
-            return
-        root = found.root
-        trouble = found.trouble if root is None else self._moved_house(tx, root)
-        if root is None or trouble is not None:
-            self._scanning = False
-            self.out_of_reach(trouble or "its root does not answer")
-            return
-        if self.health is Health.UNAVAILABLE:
-            self._log.info("folder available again")
-        self._retry = FIRST_RETRY
-        self._root, self.network = root, root.network
-        self.mode = Mode.EVENTS if found.watch is not None else Mode.SCAN
-        self.health = Health.OK if found.unwatchable is None else Health.DEGRADED
-        self._say(found.unwatchable or _why_scanned(self.folder, root))
-        self._plan("scan", lambda: self._scan_in_thread(b""), self._scanned)
-
-    def _say(self, reason: str | None) -> None:
-        if reason != self.reason and reason is not None:
-            (self._log.warning if self.health is Health.DEGRADED else self._log.info)(
-                "folder scanned only", reason=reason
-            )
-        self.reason = reason
-
-    def _moved_house(self, tx: Transaction, root: Root) -> str | None:
-        """Return what is wrong if the root is on another file system than it was: an empty mount point, say."""
-        pinned = intake.folder(tx, self.shift.ledger.node, self.folder.name).filesystem
-        if pinned is None or self._repin:
-            self._repin = False
-            intake.pin(tx, self.folder_id, root.identity)
-            return None
-        if pinned == root.identity:
-            return None
-        return (
-            f"its root was on {pinned} and is now on {root.identity}; mount it again, or accept the change with "
-            f"identifai-watch retry --folder {self.folder.name}"
-        )
-
-    def _scan_in_thread(self, subtree: bytes) -> Summary | None:
-        """Scan, handing what differs to the loop a few chunks ahead; None if it was stopped."""
-        memory = LedgerMemory(ledger=self.shift.ledger, folder_id=self.folder_id)
-        found: Iterator[list[Finding]] = scan(
-            self.folder.root,
-            memory,
-            self._rules,
-            subtree=subtree,
-            network=self.network,
-            stop=self._closed.is_set,
-        )
-        summary: Summary | None = None
-        for chunk in found:
-            self._chunks.acquire()
-            self._room.wait()
-            if self._closed.is_set():
-                return None
-            self.shift.workers.tell(partial(self._found, chunk))
-            summary = next((finding for finding in chunk if isinstance(finding, Summary)), summary)
-        return summary if subtree == b"" else None
-
-    def _found(self, chunk: list[Finding], tx: Transaction) -> None:
+    def _found(self, tx: Transaction, chunk: list[Finding]) -> None:
         """Take in what a scan found to differ from the ledger."""
-        self._chunks.release()
-        step = self.shift.step(tx)
+        step = self._shift.step(tx)
         missing: list[bytes] = []
         for finding in chunk:
             match finding:
                 case New(path=path) if (
-                    not self._archived and path not in self._entries and path not in self._whole
+                    not self._is_archived and path not in self._entries and path not in self._whole
                 ):
                     self._found_archive(tx, finding)
                 case New(path=path) | Changed(path=path):
                     if path not in self._entries and path not in self._whole:
-                        self.unannounced += self.mode is Mode.EVENTS
+                        self.unannounced += self.patrol.mode is Mode.EVENTS
                         self._notice(path, renamed=False)
                 case Back(path=path):
                     intake.seen(tx, self.folder_id, [path], step)
                 case Missing(path=path):
                     missing.append(path)
-                case Unlisted(path=path, reason=reason):
-                    if self.unlisted.get(path) != reason:
-                        self._log.warning("directory cannot be listed", path=path, reason=reason)
-                    self.unlisted[path] = reason
-                case Summary():
+                case Unlisted() | Summary():
                     pass
         gone = intake.missed(tx, self.folder_id, missing, step)
         if gone:
@@ -608,13 +378,13 @@ class Intake:
 
     def _found_archive(self, tx: Transaction, finding: New) -> None:
         """Take a file that was there before the daemon, as ``existing`` says."""
-        existing = Existing.JUDGE if self.shift.once else self.folder.existing
+        existing = Existing.JUDGE if self._shift.once else self.folder.existing
         kind = media.by_name(finding.path.rpartition(b"/")[2])
         arrival = Arrival(
             folder_id=self.folder_id,
             path=finding.path,
             fingerprint=finding.fingerprint,
-            noticed_at=self.shift.clock(),
+            noticed_at=self._shift.clock(),
             media=kind,
             backlog=True,
             priority=self.folder.priority,
@@ -624,34 +394,26 @@ class Intake:
                 intake.hold(tx, [arrival])
             case Existing.IGNORE:
                 reason = 'it was there before the daemon, and existing = "ignore"'
-                intake.leave(tx, arrival, reason, self._rules_key, self.shift.step(tx))
+                intake.leave(tx, arrival, reason, self._rules_key, self._shift.step(tx))
             case _:
                 self._notice(finding.path, renamed=False, backlog=True)
 
-    def _scanned(self, tx: Transaction, summary: Summary | None) -> None:
-        now = self.shift.clock()
-        self._scanning = False
-        if summary is None:
-            return
-        took = now - self._scan_began
-        self.last_scan_at = now
-        self._scan_at = now + max(self.folder.rescan, took * SCAN_SHARE)
-        self._log.debug("scanned", files=summary.files, seconds=round(took.total_seconds(), 3))
-        if not self._archived:
-            self._archived = True
-            held = intake.archived(tx, self.folder_id, now, self.folder.existing_hold_above)
+    def _archive(self, tx: Transaction) -> None:
+        """End the first full scan: a small archive is judged all the same, a large one stays held."""
+        if not self._is_archived:
+            self._is_archived = True
+            held = intake.archived(tx, self.folder_id, self._shift.clock(), self.folder.existing_hold_above)
             if held:
                 self._log.warning("archive held", files=held, remedy="identifai-watch backlog release")
 
     def _plan(self, lane: str, work: Any, then: Any, *, label: str | None = None, threads: int = 1) -> None:
         name = f"{self.folder.name}/{lane}"
         job = Job(lane=name, label=label or name, work=work, then=then, failed=self._failed, threads=threads)
-        self.shift.workers.plan(job)
+        self._shift.workers.plan(job)
 
     def _failed(self, _tx: Transaction, error: Exception) -> None:
         """Go on after a bug of ours in one of the folder's threads: a scan will find what it was about."""
-        self.shift.bug(error)
-        self._scanning = False
+        self._shift.bug(error)
         self._entries.clear()
         self._heap.clear()
         self._whole.clear()
@@ -679,13 +441,6 @@ def look_at(root: bytes, path: bytes, *, network: bool) -> Look | FolderError | 
         return rule if rule is not None else look(root, path, network=network)
     except FolderError as error:
         return error
-
-
-def _why_scanned(folder: Folder, root: Root) -> str | None:
-    if folder.events is Events.OFF:
-        return None
-    kinds = sorted({mount.fstype for mount in root.scanned})
-    return f"no events on {', '.join(kinds)}" if kinds else None
 
 
 def _urgency(entry: Entry) -> tuple[bool, int, datetime]:

@@ -11,9 +11,10 @@ from identifai_watch.core.model import Delivered, Destined, File, Outcome, Undel
 from identifai_watch.core.routing import Action, destination
 from identifai_watch.delivery import Delivery, DeliveryError, Order, SourceChanged, SourceGone, Taken
 from identifai_watch.duties import Carried, Chosen, Place
-from identifai_watch.intake import Health, Intake
+from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, work
 from identifai_watch.ledger.work import Delivery as Due
+from identifai_watch.patrol import Health
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
 
@@ -40,7 +41,7 @@ class Deliveries:
         now = self._shift.clock()
         for folder_id, intake in self._intakes.items():
             room = AT_ONCE - self._under_way[folder_id]
-            if intake.health is not Health.UNAVAILABLE and room > 0:
+            if intake.patrol.health is not Health.UNAVAILABLE and room > 0:
                 for due in work.claim_deliveries(tx, self._shift.claimant, now, folder_id, room):
                     self._route(tx, intake, due)
 
@@ -99,7 +100,7 @@ class Deliveries:
                 intake.offer(tx, file.path, intake.folder.priority)
             case SourceGone():
                 self._unsettle(tx, file, "it is gone")
-                intake.rescan()
+                intake.patrol.rescan()
 
     def _delivered(self, tx: Transaction, intake: Intake, file: File, event: Delivered) -> None:
         shift = self._shift
@@ -112,7 +113,7 @@ class Deliveries:
     def _undelivered(self, tx: Transaction, intake: Intake, file: File, error: DeliveryError) -> None:
         self._postpone(tx, file, error.reason)
         if error.folder_trouble:
-            intake.out_of_reach(error.reason)
+            intake.patrol.out_of_reach(error.reason)
 
     def _unsettle(self, tx: Transaction, file: File, reason: str) -> None:
         """Take the committed place back, so that the next attempt chooses anew."""
@@ -128,7 +129,7 @@ class Deliveries:
         work.advance_file(tx, file.id, Undelivered(reason), shift.step(tx), shift.claimant)
 
     def _order(self, intake: Intake, due: Due) -> Order:
-        place = Place(folder=intake.folder, path=due.file.path, network=intake.network)
+        place = Place(folder=intake.folder, path=due.file.path, network=intake.patrol.network)
         return duties.order_of(due, place, now=self._shift.clock())
 
     def _plan(

@@ -21,8 +21,9 @@ from identifai_watch.core.model import (
 from identifai_watch.dispatch.departures import Departures
 from identifai_watch.dispatch.standing import Standing
 from identifai_watch.duties import Place, Sent
-from identifai_watch.intake import Health, Intake
+from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, budget, work
+from identifai_watch.patrol import Health
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
 
@@ -78,7 +79,9 @@ class Uploads:
         ``in_flight`` are the other requests under way: while the network is in doubt, one at a time finds out.
         """
         shift = self._shift
-        reachable = [key for key, intake in self._intakes.items() if intake.health is not Health.UNAVAILABLE]
+        reachable = [
+            key for key, intake in self._intakes.items() if intake.patrol.health is not Health.UNAVAILABLE
+        ]
         while reachable and self.in_flight < shift.config.api.uploads:
             now = shift.clock()
             if not gate.may_submit(budget.account(tx), now, self.in_flight + in_flight):
@@ -140,7 +143,7 @@ class Uploads:
             return duties.upload(
                 self._api,
                 analysis,
-                Place(folder=intake.folder, path=file.lies_at or file.path, network=intake.network),
+                Place(folder=intake.folder, path=file.lies_at or file.path, network=intake.patrol.network),
                 file.fingerprint,
                 send_names=shift.config.api.send_names,
                 now=shift.clock,
@@ -166,7 +169,7 @@ class Uploads:
         if sent.missing:
             work.advance_file(tx, file.id, Missed(), step)
         if sent.unavailable is not None:
-            intake.out_of_reach(sent.unavailable)
+            intake.patrol.out_of_reach(sent.unavailable)
 
     def _say(self, file: File, event: object) -> None:
         """Log what came of an upload, in a fixed phrase."""

@@ -1,0 +1,80 @@
+"""Take a file's SHA-256 from one descriptor, and be sure that it is the digest of one version of it."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from identifai_watch.core.model import Fingerprint
+from identifai_watch.folder.look import fingerprint
+from identifai_watch.folder.opening import ChangedError, FolderError, open_inside, translated
+from identifai_watch.folder.sniff import HEAD, sniff
+
+_BUFFER = 4 * 1024 * 1024
+"""Bytes: beside a busy Python thread smaller ones lose most of the speed, each wait for the lock costs 5 ms."""
+
+
+class StoppedError(FolderError):
+    """The caller asked to stop; nothing is wrong with the file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """The SHA-256 of one version of a file, and the format of its first bytes."""
+
+    sha256: bytes
+    fingerprint: Fingerprint
+    sniffed: str | None
+
+
+def digest(
+    root: bytes,
+    path: bytes,
+    *,
+    expected: Fingerprint,
+    network: bool,
+    progress: Callable[[int], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Digest:
+    """Read the file ``path`` below ``root`` once; ``progress`` is told the number of bytes of each read.
+
+    Raises:
+        ChangedError: it is not the file of the ``expected`` fingerprint, or changed while it was read.
+        StoppedError: ``stop`` said so.
+        FolderError: it cannot be read.
+    """
+    descriptor = open_inside(root, path)
+    try:
+        before = os.fstat(descriptor)
+        if fingerprint(before, network=network) != expected:
+            raise ChangedError("it changed since it was looked at")
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        sniffed = sniff(os.pread(descriptor, HEAD, 0))
+        sha256 = _read(descriptor, expected.size, progress, stop)
+        after = os.fstat(descriptor)
+    except OSError as error:
+        raise translated(error) from error
+    finally:
+        os.close(descriptor)
+    if (after.st_dev, fingerprint(after, network=network)) != (before.st_dev, expected):
+        raise ChangedError("it changed while it was read")
+    return Digest(sha256=sha256, fingerprint=expected, sniffed=sniffed)
+
+
+def _read(
+    descriptor: int, size: int, progress: Callable[[int], None] | None, stop: Callable[[], bool]
+) -> bytes:
+    found = hashlib.sha256()
+    # One byte more than there should be, so that a file which grows is never read to its end.
+    buffer = memoryview(bytearray(min(size + 1, _BUFFER)))
+    done = 0
+    while (length := os.readv(descriptor, [buffer])) > 0:
+        found.update(buffer[:length])
+        done += length
+        if done > size:
+            raise ChangedError("it grew while it was read")
+        if progress is not None:
+            progress(length)
+        if stop():
+            raise StoppedError("stopped while it was read")
+    return found.digest()

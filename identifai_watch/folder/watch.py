@@ -1,0 +1,212 @@
+"""Events of a folder's tree as hints, from inotify by way of watchdog. Nothing's correctness depends on one.
+
+What watchdog does not tell by itself is asked for by ``Watch.problem``: dead threads, a root that is another
+directory now, an exhausted limit (field-notes 1).
+"""
+
+import ctypes
+import errno
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers.inotify import InotifyObserver
+from watchdog.observers.inotify_c import InotifyEvent
+
+# Without the directory classes a directory that is moved in gives nothing; with Opened and ClosedNoWrite our
+# own hashing would flood the queue.
+_FILTER: list[type[FileSystemEvent]] = [
+    FileCreatedEvent,
+    FileClosedEvent,
+    FileMovedEvent,
+    FileModifiedEvent,
+    DirCreatedEvent,
+    DirMovedEvent,
+]
+_LIMITS = "/proc/sys/fs/inotify/"
+_IN_DELETE_SELF = 0x400
+
+
+class NoticeKind(StrEnum):
+    """What an event asks for."""
+
+    FILE = "file"  # a file was created, written or closed
+    RENAMED = "renamed"  # a file got its name by a rename
+    DIRECTORY = "directory"  # a directory appeared: scan it
+    OVERFLOW = "overflow"  # events were lost: scan all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One hint; ``path`` is relative to the root, b"" for the root itself."""
+
+    path: bytes
+    kind: NoticeKind
+
+
+class UnwatchableError(Exception):
+    """The tree cannot be watched; scanning goes on. Says what the operator can do about it."""
+
+
+class Watch:
+    """Watches the tree below ``root``.
+
+    ``notice`` is called from threads of the watch, for each event; it must be quick and must not raise.
+    """
+
+    def __init__(self, root: bytes, notice: Callable[[Notice], None], *, recursive: bool) -> None:
+        self._root = os.path.realpath(root)
+        self._recursive = recursive
+        self._handler = _Handler(self._root, notice)
+        self._notice = notice
+        self._observer: _Observer | None = None
+        self._inode = 0
+
+    def start(self) -> None:
+        """Arm the watch; what is created from now on is told.
+
+        Raises:
+            UnwatchableError: it cannot be armed; nothing is left running.
+        """
+        observer: _Observer | None = None
+        try:
+            observer = _Observer(lambda: self._notice(Notice(path=b"", kind=NoticeKind.OVERFLOW)))
+            observer.schedule(
+                self._handler, os.fsdecode(self._root), recursive=self._recursive, event_filter=_FILTER
+            )
+            observer.start()
+            self._inode = os.stat(self._root).st_ino  # noqa: PTH116  (paths are bytes)
+        except OSError as error:
+            if observer is not None:
+                observer.stop()
+            raise UnwatchableError(self._explained(error)) from error
+        self._observer = observer
+
+    def stop(self) -> None:
+        """End the watch and its threads; like ``start`` a matter of the folder's own thread, for it may wait."""
+        observer, self._observer = self._observer, None
+        if observer is not None:
+            observer.stop()
+
+    def problem(self) -> str | None:
+        """Say why events may be missing from now on, None while all is well; to be asked every cycle.
+
+        Looks at the root, so it may hang with the file system; the remedy is to stop and start anew.
+        """
+        observer = self._observer
+        if observer is None:
+            return "the watch is not started"
+        if not observer.is_whole():
+            return "the watch has ended, as it does when its directory is deleted"
+        try:
+            inode = os.stat(self._root).st_ino  # noqa: PTH116  (paths are bytes)
+            if inode != self._inode:
+                return "another directory lies at the folder's path now"
+            _probe(self._root)
+        except OSError as error:
+            return self._explained(error)
+        return None
+
+    def _explained(self, error: OSError) -> str:
+        if error.errno == errno.ENOSPC:
+            needed = _power_above(2 * _directories(self._root)) if self._recursive else 0
+            return _sysctl("max_user_watches", "the limit of inotify watches is reached", needed)
+        if error.errno == errno.EMFILE:
+            return _sysctl("max_user_instances", "the limit of inotify instances is reached", 0)
+        return f"it cannot be watched: {error.strerror or error}"
+
+
+class _Observer(InotifyObserver):
+    """watchdog's observer, which tells here what it keeps to itself: a lost event, and that its reader is dead.
+
+    It says of a lost event only to its logger, and that before it has put its watches anew: what happens in
+    between is lost too, so a scan that begins at once may miss it. Hence the hook, which tells afterwards.
+    """
+
+    def __init__(self, overflowed: Callable[[], None]) -> None:
+        super().__init__(generate_full_events=True)
+        handle = self._inotify_fd.handle_event
+
+        def handle_event(event: InotifyEvent) -> None:
+            handle(event)
+            if event.is_queue_overflow:
+                overflowed()
+
+        # Its reader has no other place to hook in; no watch is put yet, so there are no events yet.
+        self._inotify_fd.handle_event = handle_event  # type: ignore[method-assign]
+
+    def is_whole(self) -> bool:
+        """Say whether all its threads live; watchdog's own word is of one of them."""
+        threads: list[threading.Thread] = [self, self._inotify_fd, *self.emitters]
+        return bool(self.emitters) and all(thread.is_alive() for thread in threads)
+
+
+class _Handler(FileSystemEventHandler):
+    """Turns watchdog's events into notices and does nothing else: an exception here would end its thread."""
+
+    def __init__(self, root: bytes, notice: Callable[[Notice], None]) -> None:
+        self._root = root
+        self._prefix = root.rstrip(b"/") + b"/"
+        self._notice = notice
+
+    def dispatch(self, event: FileSystemEvent) -> None:
+        # With full events a move out has no destination, one that came from outside no source.
+        is_move = isinstance(event, FileMovedEvent | DirMovedEvent)
+        path = os.fsencode(event.dest_path if is_move else event.src_path)
+        if path.startswith(self._prefix):
+            kind = _kind(event, is_move=is_move)
+            self._notice(Notice(path=path[len(self._prefix) :], kind=kind))
+        elif path == self._root:
+            self._notice(Notice(path=b"", kind=NoticeKind.DIRECTORY))
+
+
+def _kind(event: FileSystemEvent, *, is_move: bool) -> NoticeKind:
+    if event.is_directory:
+        return NoticeKind.DIRECTORY
+    return NoticeKind.RENAMED if is_move else NoticeKind.FILE
+
+
+def _probe(root: bytes) -> None:
+    """Add one more watch and drop it: watchdog says nothing if one below the root failed.
+
+    Raises:
+        OSError: the limit is reached.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = libc.inotify_init1(os.O_CLOEXEC)
+    try:
+        if descriptor < 0 or libc.inotify_add_watch(descriptor, root, _IN_DELETE_SELF) < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _directories(root: bytes) -> int:
+    return sum(1 for _ in os.walk(root))
+
+
+def _power_above(count: int) -> int:
+    return 1 << count.bit_length()
+
+
+def _sysctl(name: str, what: str, needed: int) -> str:
+    """Say the exact line; the limit is doubled, or made so that this tree has room twice."""
+    allowed = 0
+    with suppress(OSError, ValueError), open(_LIMITS + name, encoding="ascii") as limit:  # noqa: PTH123
+        allowed = int(limit.read())
+    proposed = max(needed, _power_above(allowed), 1024)
+    return f"{what} ({allowed:,} allowed): run 'sysctl -w fs.inotify.{name}={proposed}'"

@@ -1,0 +1,346 @@
+"""One folder's root and tree: is it there, do events tell of it, and what differs from the ledger?
+
+``Patrol`` lives in the loop and decides there; looking at the root, watching and scanning run in threads of the
+folder's own, so that a mount that hangs stops nobody else. What is found is handed on.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import partial
+from threading import Event, Semaphore
+from typing import Any, TypeVar
+
+from identifai_watch.config import Events, Folder
+from identifai_watch.folder.opening import FolderError
+from identifai_watch.folder.roots import Root, inspect_root
+from identifai_watch.folder.rules import Rules
+from identifai_watch.folder.scan import Finding, Known, Summary, Unlisted, scan
+from identifai_watch.folder.watch import Notice, UnwatchableError, Watch
+from identifai_watch.ledger import Ledger, Transaction, intake
+from identifai_watch.shift import Shift
+from identifai_watch.workers import Job
+
+CHUNKS_AHEAD = 4
+FIRST_RETRY = timedelta(seconds=1)
+LAST_RETRY = timedelta(minutes=5)
+SCAN_SHARE = 10
+"""A scan never takes more than a tenth of the time: the next one waits ten times as long as the last one took."""
+
+Result = TypeVar("Result")
+
+
+class Health(StrEnum):
+    """How a folder is: watched as configured, scanned only though events were wanted, or out of reach."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    UNAVAILABLE = "unavailable"
+
+
+class Mode(StrEnum):
+    """How changes are noticed between scans."""
+
+    EVENTS = "events"
+    SCAN = "scan"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What the folder's thread found of its root, with the watch if there is one."""
+
+    root: Root | None
+    trouble: str | None = None
+    watch: Watch | None = None
+    unwatchable: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerMemory:
+    """What the ledger remembers of one folder, as the scan asks for it."""
+
+    ledger: Ledger
+    folder_id: int
+
+    def known(self, parent: bytes, names: Sequence[bytes]) -> Mapping[bytes, Known]:
+        """Give what is remembered of these names in ``parent``."""
+        with self.ledger.read() as tx:
+            found = intake.known(tx, self.folder_id, parent, names)
+        return {name: Known(fingerprint=row.fingerprint, missing=row.missing) for name, row in found.items()}
+
+    def count(self, parent: bytes) -> int:
+        """Say how many names there should be in ``parent``."""
+        with self.ledger.read() as tx:
+            return intake.count(tx, self.folder_id, parent)
+
+    def names(self, parent: bytes) -> Iterable[bytes]:
+        """Give the names that should be in ``parent``."""
+        with self.ledger.read() as tx:
+            yield from intake.names(tx, self.folder_id, parent)
+
+    def parents(self) -> Iterable[bytes]:
+        """Give the directories in which something should be."""
+        with self.ledger.read() as tx:
+            yield from intake.parents(tx, self.folder_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """Where a patrol hands on what it hears and finds; all are called in the loop.
+
+    ``heard`` gets the events, ``found`` what a scan found to differ, ``ended`` the end of a whole scan.
+    """
+
+    heard: Callable[[Transaction, Notice], None]
+    found: Callable[[Transaction, list[Finding]], None]
+    ended: Callable[[Transaction], None]
+
+
+class Patrol:
+    """The root and the tree of one folder while the daemon runs."""
+
+    def __init__(self, shift: Shift, folder: Folder, rules: Rules, findings: Findings) -> None:
+        self._shift = shift
+        self._folder = folder
+        self._rules = rules
+        self._findings = findings
+        self._folder_id = 0
+        self._log = shift.log.bind(folder=folder.name)
+        self.network = False
+        self.health = Health.OK
+        self.mode = Mode.SCAN
+        self.reason: str | None = None
+        self.last_scan_at: datetime | None = None
+        self._room = Event()
+        self._room.set()
+        self._chunks = Semaphore(CHUNKS_AHEAD)
+        self._closed = Event()
+        self._watch: Watch | None = None
+        self._is_scanning = False
+        self._scan_at = self._scan_began = shift.clock()
+        self._subtrees: list[bytes] = []
+        self._unlisted: dict[bytes, str] = {}
+        self._retry = FIRST_RETRY
+        self._accepts_any = False
+
+    # What the folder's intake asks.
+
+    def open(self, folder_id: int) -> None:
+        """Begin with the first tick; ``folder_id`` is the folder's number in the ledger."""
+        self._folder_id = folder_id
+
+    def close(self) -> None:
+        """End: no thread of this folder begins anything more; none is waited for."""
+        self._closed.set()
+        self._room.set()
+        if self._watch is not None:
+            self._watch.stop()
+
+    @property
+    def is_closed(self) -> Event:
+        """Set once the folder is closed, for its threads to see."""
+        return self._closed
+
+    def tick(self, *, has_room: bool) -> None:
+        """Begin a scan when one is due, and look into directories that events named.
+
+        Without room a scan under way waits, so that memory does not grow with what it finds.
+        """
+        (self._room.set if has_room else self._room.clear)()
+        now = self._shift.clock()
+        if self._is_scanning:
+            return
+        if now >= self._scan_at:
+            self._is_scanning = True
+            self._scan_began = now
+            self._plan(self._prepare, self._prepared)
+        elif self._subtrees and self.health is not Health.UNAVAILABLE:
+            self._is_scanning = True
+            self._plan(partial(self._scan, self._subtrees.pop(0)), self._scanned)
+
+    def next_due(self) -> datetime | None:
+        """Return when the next scan is due; None while one is under way."""
+        return None if self._is_scanning else self._scan_at
+
+    def is_idle(self) -> bool:
+        """Tell whether a whole scan was made and none is under way."""
+        return self.last_scan_at is not None and not self._is_scanning and not self._subtrees
+
+    def rescan(self) -> None:
+        """Have the tree scanned now."""
+        self._scan_at = self._shift.clock()
+
+    def look_into(self, directory: bytes) -> None:
+        """Have one directory scanned soon: an event named it, and not what is in it."""
+        if directory not in self._subtrees:
+            self._subtrees.append(directory)
+
+    def accept_filesystem(self) -> None:
+        """Accept what is mounted at the root now, whatever it was before: the operator says so."""
+        self._accepts_any = True
+        self.rescan()
+
+    def out_of_reach(self, reason: str) -> None:
+        """Set the folder aside until its root answers again."""
+        if self.health is not Health.UNAVAILABLE:
+            self._log.warning("folder unavailable", reason=reason)
+            self._retry = FIRST_RETRY
+        self.health, self.reason = Health.UNAVAILABLE, reason
+        self._scan_at = self._shift.clock() + self._retry
+        self._retry = min(LAST_RETRY, self._retry * 2)
+
+    def report(self) -> dict[str, Any]:
+        """Return what ``status`` shows of this folder."""
+        return {
+            "name": self._folder.name,
+            "path": str(self._folder.path),
+            "health": self.health,
+            "mode": self.mode,
+            "reason": self.reason,
+            "last_scan_at": None if self.last_scan_at is None else self.last_scan_at.isoformat(),
+        }
+
+    # The root, and the watch.
+
+    def _prepare(self) -> Prepared:
+        """Look at the root, and arm the watch where events work; in the folder's thread."""
+        try:
+            root = inspect_root(self._folder.root)
+        except FolderError as error:
+            return Prepared(root=None, trouble=str(error))
+        if self._shift.once or not wants_events(self._folder, root):
+            return Prepared(root=root)
+        if self._watch is not None:
+            problem = self._watch.problem()
+            if problem is None:
+                return Prepared(root=root, watch=self._watch)
+            self._log.warning("watch lost, arming again", reason=problem)
+            self._watch.stop()
+        watch = Watch(self._folder.root, self._hear, recursive=self._folder.recursive)
+        try:
+            watch.start()
+        except UnwatchableError as error:
+            return Prepared(root=root, unwatchable=str(error))
+        return Prepared(root=root, watch=watch)
+
+    def _hear(self, notice: Notice) -> None:
+        self._shift.workers.tell(lambda tx: self._findings.heard(tx, notice))
+
+    def _prepared(self, tx: Transaction, found: Prepared) -> None:
+        """Take in how the root is, and scan it if it is there."""
+        self._watch = found.watch
+        if self._closed.is_set():
+            self.close()
+            return
+        trouble = found.trouble if found.root is None else self._moved_house(tx, found.root)
+        if found.root is None or trouble is not None:
+            self._is_scanning = False
+            self.out_of_reach(trouble or "its root does not answer")
+            return
+        if self.health is Health.UNAVAILABLE:
+            self._log.info("folder available again")
+        self._retry = FIRST_RETRY
+        self.network = found.root.network
+        self.mode = Mode.EVENTS if found.watch is not None else Mode.SCAN
+        self.health = Health.OK if found.unwatchable is None else Health.DEGRADED
+        self._say(found.unwatchable or why_scanned(self._folder, found.root))
+        self._plan(partial(self._scan, b""), self._scanned)
+
+    def _say(self, reason: str | None) -> None:
+        if reason is not None and reason != self.reason:
+            say = self._log.warning if self.health is Health.DEGRADED else self._log.info
+            say("folder scanned only", reason=reason)
+        self.reason = reason
+
+    def _moved_house(self, tx: Transaction, root: Root) -> str | None:
+        """Return what is wrong if the root is on another file system than it was: an empty mount point, say."""
+        pinned = intake.folder(tx, self._shift.ledger.node, self._folder.name).filesystem
+        if pinned is None or self._accepts_any:
+            self._accepts_any = False
+            intake.pin(tx, self._folder_id, root.identity)
+            return None
+        if pinned == root.identity:
+            return None
+        return (
+            f"its root was on {pinned} and is now on {root.identity}; mount it again, or accept the change with "
+            f"identifai-watch retry --folder {self._folder.name}"
+        )
+
+    # The scan.
+
+    def _scan(self, subtree: bytes) -> Summary | None:
+        """Scan, handing what differs to the loop a few chunks ahead; None if it was stopped, or not of the whole."""
+        found = scan(
+            self._folder.root,
+            LedgerMemory(ledger=self._shift.ledger, folder_id=self._folder_id),
+            self._rules,
+            subtree=subtree,
+            network=self.network,
+            stop=self._closed.is_set,
+        )
+        summary: Summary | None = None
+        for chunk in found:
+            self._chunks.acquire()
+            self._room.wait()
+            if self._closed.is_set():
+                return None
+            self._shift.workers.tell(partial(self._hand_on, chunk))
+            summary = next((finding for finding in chunk if isinstance(finding, Summary)), summary)
+        return summary if subtree == b"" else None
+
+    def _hand_on(self, chunk: list[Finding], tx: Transaction) -> None:
+        self._chunks.release()
+        for finding in chunk:
+            if isinstance(finding, Unlisted):
+                if self._unlisted.get(finding.path) != finding.reason:
+                    self._log.warning("directory cannot be listed", path=finding.path, reason=finding.reason)
+                self._unlisted[finding.path] = finding.reason
+        self._findings.found(tx, chunk)
+
+    def _scanned(self, tx: Transaction, summary: Summary | None) -> None:
+        """End a scan; the next one waits, the longer the longer this one took."""
+        self._is_scanning = False
+        if summary is None:
+            return
+        now = self._shift.clock()
+        took = now - self._scan_began
+        self.last_scan_at = now
+        self._scan_at = now + max(self._folder.rescan, took * SCAN_SHARE)
+        self._log.debug("scanned", files=summary.files, seconds=round(took.total_seconds(), 3))
+        if summary.unlisted == 0:
+            self._unlisted.clear()
+        self._findings.ended(tx)
+
+    def _plan(self, work: Callable[[], Result], then: Callable[[Transaction, Result], None]) -> None:
+        lane = f"{self._folder.name}/scan"
+        self._shift.workers.plan(Job(lane=lane, label=lane, work=work, then=then, failed=self._failed))
+
+    def _failed(self, _tx: Transaction, error: Exception) -> None:
+        """Go on after a bug of ours: the next scan finds what this one did not."""
+        self._shift.bug(error)
+        self._is_scanning = False
+        self.out_of_reach(f"a bug: {error!r}")
+
+
+def wants_events(folder: Folder, root: Root) -> bool:
+    """Tell whether to watch a root: with ``auto`` where its own file system tells of changes."""
+    match folder.events:
+        case Events.ON:
+            return True
+        case Events.OFF:
+            return False
+        case Events.AUTO:
+            return not any(_holds(mount.point, root.path) for mount in root.scanned)
+
+
+def why_scanned(folder: Folder, root: Root) -> str | None:
+    """Return why changes on some of a tree are only found by scanning; None where that is as asked."""
+    if folder.events is Events.OFF:
+        return None
+    kinds = sorted({mount.fstype for mount in root.scanned})
+    return f"no events on {', '.join(kinds)}" if kinds else None
+
+
+def _holds(point: bytes, path: bytes) -> bool:
+    return path == point or path.startswith(point.rstrip(b"/") + b"/")
