@@ -190,7 +190,7 @@ def test_a_kind_that_the_folder_does_not_judge_is_left() -> None:
     assert Leave(reason="videos are not judged in this folder", media=Media.VIDEO) == media.judge(
         b"a", "mp4", 9, only
     )
-    assert Leave(reason="audio are not judged in this folder", media=Media.AUDIO) == media.judge(
+    assert Leave(reason="audio is not judged in this folder", media=Media.AUDIO) == media.judge(
         b"a", "wma", 9, only
     )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from identifai_watch.folder import rules as tables
 from identifai_watch.folder.ignores import ignored
 from identifai_watch.folder.rules import Rules, why_not_directory, why_not_file
 
@@ -65,6 +66,13 @@ def test_junk_half_written_and_own_files_are_named_by_their_rule(path: bytes, re
 def test_other_names_are_looked_at(path: bytes) -> None:
     """What only looks like junk is none, and any bytes may be a name."""
     assert why_not_file(path, PLAIN) is None
+
+
+@pytest.mark.parametrize("pattern", [*tables._JUNK_FILES, *tables._UNFINISHED])
+def test_every_row_of_the_tables_is_asked(pattern: str) -> None:
+    """The quick look that goes before the tables lets none of their names pass."""
+    assert why_not_file(os.fsencode(pattern.replace("*", "x")), PLAIN) is not None
+    assert why_not_file(os.fsencode(pattern.replace("*", "caf\udce9.jpg").upper()), PLAIN) is not None
 
 
 def test_exclude_is_as_in_gitignore() -> None:

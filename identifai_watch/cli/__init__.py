@@ -30,7 +30,7 @@ COMMANDS = {
     "decide": ("acting", "Record the desk's own judgement of a file."),
     "export": ("reading", "Write files and verdicts as CSV or JSON lines."),
     "simulate": ("showing", "Pretend to be identifAI, for tests and trials."),
-    "demo": ("showing", "Show it all working, without a key and without a network."),
+    "demo": ("demo", "Show it all working, without a key and without a network."),
 }
 """Each command's module below this package, and its summary; the order is that of the help."""
 

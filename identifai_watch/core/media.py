@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from identifai_watch.core.model import Media
 
-_MEDIA_WORDS = {Media.IMAGE: "images", Media.VIDEO: "videos", Media.AUDIO: "audio"}
+_MEDIA_WORDS = {Media.IMAGE: "images are", Media.VIDEO: "videos are", Media.AUDIO: "audio is"}
 
 
 class Proof(StrEnum):
@@ -206,7 +206,7 @@ def judge(name: bytes, sniffed: str | None, size: int, policy: Policy) -> Send |
     if form.audio_mime is not None and policy.mp4_as is Media.AUDIO:
         media, mime = Media.AUDIO, form.audio_mime
     if media not in policy.kinds:
-        return Leave(reason=f"{_MEDIA_WORDS[media]} are not judged in this folder", media=media)
+        return Leave(reason=f"{_MEDIA_WORDS[media]} not judged in this folder", media=media)
     if size < policy.min_bytes:
         return Leave(reason=f"smaller than min_bytes ({size:,} of {policy.min_bytes:,})", media=media)
     if mime is None:

@@ -73,7 +73,7 @@ class Watch:
         self._handler = _Handler(self._root, notice)
         self._notice = notice
         self._observer: _Observer | None = None
-        self._inode = 0
+        self._place = (0, 0)
 
     def start(self) -> None:
         """Arm the watch; what is created from now on is told.
@@ -88,7 +88,7 @@ class Watch:
                 self._handler, os.fsdecode(self._root), recursive=self._recursive, event_filter=_FILTER
             )
             observer.start()
-            self._inode = os.stat(self._root).st_ino  # noqa: PTH116  (paths are bytes)
+            self._place = _place(self._root)
         except OSError as error:
             if observer is not None:
                 observer.stop()
@@ -112,8 +112,7 @@ class Watch:
         if not observer.is_whole():
             return "the watch has ended, as it does when its directory is deleted"
         try:
-            inode = os.stat(self._root).st_ino  # noqa: PTH116  (paths are bytes)
-            if inode != self._inode:
+            if _place(self._root) != self._place:
                 return "another directory lies at the folder's path now"
             _probe(self._root)
         except OSError as error:
@@ -179,20 +178,29 @@ def _kind(event: FileSystemEvent, *, is_move: bool) -> NoticeKind:
     return NoticeKind.RENAMED if is_move else NoticeKind.FILE
 
 
+def _place(root: bytes) -> tuple[int, int]:
+    """Say which directory lies at the path now: another one is there if it was made anew or mounted over."""
+    result = os.stat(root)  # noqa: PTH116  (paths are bytes)
+    return result.st_dev, result.st_ino
+
+
 def _probe(root: bytes) -> None:
     """Add one more watch and drop it: watchdog says nothing if one below the root failed.
 
+    That there is no instance left for the probe is no trouble of a watch that has one.
+
     Raises:
-        OSError: the limit is reached.
+        OSError: the limit of watches is reached.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = libc.inotify_init1(os.O_CLOEXEC)
+    if descriptor < 0:
+        return
     try:
-        if descriptor < 0 or libc.inotify_add_watch(descriptor, root, _IN_DELETE_SELF) < 0:
+        if libc.inotify_add_watch(descriptor, root, _IN_DELETE_SELF) < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     finally:
-        if descriptor >= 0:
-            os.close(descriptor)
+        os.close(descriptor)
 
 
 def _directories(root: bytes) -> int:

@@ -8,6 +8,7 @@ The only place that speaks SQL. ``Ledger`` opens it and hands out transactions; 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import RLock
+from typing import Self
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
@@ -69,6 +70,12 @@ class Ledger:
         """Close every connection, and give the daemon's lock back if it is ours."""
         self._engine.dispose()
         self.lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _migrate(self) -> None:
         """Bring the schema to REVISION; Alembic is imported only when there is something to do."""
