@@ -1,0 +1,209 @@
+"""A drop folder, a daemon and the pretend identifAI, for tests of the whole; time is waited for, never slept away."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from identifai_watch import config as configuration
+from identifai_watch.daemon import Daemon, Ending
+from identifai_watch.folder.look import ignore_sigio
+from identifai_watch.ledger import Ledger, views
+from identifai_watch.ledger.views import Line
+from identifai_watch.shift import Shift
+from identifai_watch.simulator import Script, Simulator
+
+KEY = "the-key-that-no-log-may-show-4711"
+MEDIA = Path(__file__).parent / "media"
+SUFFIX = ".identifai.json"
+
+Found = TypeVar("Found")
+
+
+def wait_for(look: Callable[[], Found], what: str, seconds: float = 30) -> Found:
+    """Look until there is something, and return it; fail with ``what`` after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        threading.Event().wait(0.02)
+
+
+@dataclass
+class House:
+    """A folder to drop into, a configuration, a ledger and a pretend identifAI, all in one temporary place."""
+
+    home: Path
+    simulator: Simulator
+    folder: dict[str, Any] = field(default_factory=dict)
+    api: dict[str, Any] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.drop.mkdir(exist_ok=True)
+
+    @property
+    def drop(self) -> Path:
+        """The watched folder."""
+        return self.home / "drop"
+
+    @property
+    def config_path(self) -> Path:
+        """The configuration, written anew with each look."""
+        path = self.home / "identifai-watch.toml"
+        path.write_text(configuration.dump(self.document()), encoding="utf-8")
+        return path
+
+    @property
+    def ledger_url(self) -> str:
+        """Where the ledger lies."""
+        return f"sqlite:///{self.home}/state/ledger.db"
+
+    def document(self) -> dict[str, Any]:
+        """Return the configuration: quick, and without limits but those that a test sets."""
+        free = dict.fromkeys(
+            ("posts_per_second", "posts_per_minute", "gets_per_second", "gets_per_minute"), 0
+        )
+        folder = {"path": str(self.drop), "name": "drop", "settle_seconds": 0.3, "rescan_seconds": 1.0}
+        return {
+            "api": free | {"url": self.simulator.url} | self.api,
+            "ledger": {"url": self.ledger_url},
+            "web": {"listen": ""},
+            "folder": [folder | {"existing": "judge"} | self.folder],
+        } | self.more
+
+    def config(self) -> configuration.Config:
+        """Return the configuration, checked."""
+        return configuration.load(self.config_path, {})
+
+    @contextmanager
+    def daemon(self) -> Iterator[Daemon]:
+        """Run the real daemon in a thread of this process."""
+        ignore_sigio()
+        with Ledger(self.ledger_url, node="here") as ledger:
+            daemon = Daemon(Shift(config=self.config(), ledger=ledger), lambda: KEY, reload=self.config)
+            failed: list[BaseException] = []
+            thread = threading.Thread(target=_guarded, args=(daemon.run, failed))
+            thread.start()
+            try:
+                yield daemon
+            finally:
+                daemon.stop()
+                thread.join(20)
+            assert not thread.is_alive(), "the daemon did not stop"
+            assert failed == []
+
+    def once(self, *, key: str = KEY, **options: Any) -> Ending | None:
+        """Run over all there is, in this thread."""
+        ignore_sigio()
+        with Ledger(self.ledger_url, node="here") as ledger:
+            return Daemon(Shift(config=self.config(), ledger=ledger, once=True), lambda: key, **options).run()
+
+    @contextmanager
+    def process(
+        self, *, environ: dict[str, str] | None = None, **options: Any
+    ) -> Iterator["subprocess.Popen[bytes]"]:
+        """Run the real daemon as a process; its log is ``log``."""
+        command = [sys.executable, "-m", "identifai_watch", "run", "--config", str(self.config_path)]
+        around = os.environ | {"IDENTIFAI_API_KEY": KEY} | (environ or {})
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(command, env=around, stderr=log, stdin=subprocess.DEVNULL, **options)
+            try:
+                wait_for(lambda: self._is_up(process), "the daemon is up")
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+                    raise
+
+    def _is_up(self, process: "subprocess.Popen[bytes]") -> bool:
+        assert process.poll() is None, self.log.read_text(encoding="utf-8", errors="replace")
+        return any(line.get("event") == "started" for line in self.logged())
+
+    @property
+    def log(self) -> Path:
+        """Where the process writes its log."""
+        return self.home / "daemon.log"
+
+    def logged(self) -> list[dict[str, Any]]:
+        """Return the lines of the log, which are JSON where no terminal reads them."""
+        if not self.log.exists():
+            return []
+        lines = self.log.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def command(
+        self, *words: str, environ: dict[str, str] | None = None, **options: Any
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run one command of the program, with this configuration."""
+        command = [sys.executable, "-m", "identifai_watch", *words, "--config", str(self.config_path)]
+        around = os.environ | {"IDENTIFAI_API_KEY": KEY} | (environ or {})
+        return subprocess.run(
+            command, env=around, capture_output=True, text=True, timeout=60, check=False, **options
+        )
+
+    def put(self, sample: str, name: str | None = None, *, extra: bytes = b"") -> Path:
+        """Drop a sample of the media, under a name of its own and with bytes after its end if asked for."""
+        target = self.drop / (name or sample)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if extra:
+            target.write_bytes((MEDIA / sample).read_bytes() + extra)
+        else:
+            shutil.copyfile(MEDIA / sample, target)
+        return target
+
+    def lines(self) -> list[Line]:
+        """Return every file that the ledger knows, the newest first."""
+        if not (self.home / "state" / "ledger.db").exists():
+            return []
+        with Ledger(self.ledger_url, node="here") as ledger, ledger.read() as tx:
+            return list(views.lines(tx))
+
+    def sidecar(self, path: Path, seconds: float = 30) -> dict[str, Any]:
+        """Wait for the sidecar of a file, and return it."""
+        beside = path.with_name(path.name + SUFFIX)
+        wait_for(beside.exists, f"{beside.name} is there", seconds)
+        found: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
+        return found
+
+    def sidecars(self) -> dict[str, dict[str, Any]]:
+        """Return the sidecars below the drop folder, by the path of their file."""
+        found = self.drop.rglob("*" + SUFFIX)
+        return {
+            str(path.relative_to(self.drop)).removesuffix(SUFFIX): json.loads(
+                path.read_text(encoding="utf-8")
+            )
+            for path in found
+        }
+
+
+@contextmanager
+def house(home: Path, script: Script | None = None, **settings: Any) -> Iterator[House]:
+    """Build a house with a pretend identifAI that takes only our key."""
+    with Simulator(script) as simulator:
+        if simulator.script.key is None:
+            simulator.change(key=KEY)
+        yield House(home=home, simulator=simulator, **settings)
+
+
+def _guarded(run: Callable[[], object], failed: list[BaseException]) -> None:
+    try:
+        run()
+    except BaseException as error:  # noqa: BLE001 - told by the test that started the thread
+        failed.append(error)
