@@ -5,18 +5,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-from identifai_watch import config, orders, systemd
-from identifai_watch.api import Api
+from identifai_watch import duties, orders, systemd
 from identifai_watch.config import Config, Folder, restart_needed
 from identifai_watch.core.model import Account, AccountState, Barred, PauseReason, Resumed
 from identifai_watch.dispatch import Departures, dispatch
 from identifai_watch.errors import ConfigError, LaterError
 from identifai_watch.intake import Intake
-from identifai_watch.ledger import Transaction, budget, desk, views, work
+from identifai_watch.ledger import Transaction, budget, claims, desk, intake, runs, views
 from identifai_watch.patrol import Health
+from identifai_watch.places import AD_HOC, ad_hoc_folder, place_of
 from identifai_watch.shift import Shift
 
 BUSY_TICK = 0.2
@@ -30,8 +29,8 @@ HUNG_AFTER = 60.0
 LAST_WORDS = timedelta(seconds=2)
 """How long a stop waits for the uploads that it cut, so that the ledger knows what became of them."""
 
-AD_HOC = "(judge)"
-"""The folder of the files that ``judge`` names outside every folder; their paths are relative to ``/``."""
+JUDGE_PRIORITY = 10_000
+"""Of a file that an operator named: above every folder's."""
 
 GROWING_PATIENCE = timedelta(seconds=60)
 """How long ``once`` watches a file that does not become whole when all else is done."""
@@ -50,6 +49,7 @@ class Daemon:
     """One daemon on one ledger. ``reload`` gives the configuration anew when SIGHUP asks for it.
 
     ``key`` gives the API key; ``give_up`` is how long a run over all there is bears an API that does not answer.
+    ``only`` are absolute paths: a run over these alone, which scans no folder and sends nothing else.
     """
 
     def __init__(
@@ -65,8 +65,9 @@ class Daemon:
         self._reload = reload
         self._give_up = give_up
         self._only = only
+        self._targets: list[tuple[int, bytes]] = []
         departures = Departures(shift)
-        self._api = Api(shift.config.api.url, key, depart=departures)
+        self._api = duties.connect(shift.config.api.url, key, departures)
         self._intakes: dict[int, Intake] = {}
         self._dispatch = dispatch(shift, self._api, departures, self._intakes)
         self._wants_reload = False
@@ -89,6 +90,11 @@ class Daemon:
         """Read the configuration anew at the next round."""
         self._wants_reload = True
         self.shift.workers.wake()
+
+    @property
+    def settling(self) -> int:
+        """How many files are on their way in; may be asked from another thread."""
+        return sum(one.settling for one in list(self._intakes.values()))
 
     # Running.
 
@@ -115,11 +121,14 @@ class Daemon:
                 f"another daemon runs on this ledger ({shift.config.ledger.url}); there is one for each"
             )
         with shift.ledger.write() as tx:
-            work.free(tx, shift.claimant.node)
+            claims.free(tx, shift.claimant.node)
             budget.advance_account(tx, _look_now(tx), shift.clock(), shift.chance())
             shift.learn(tx)
-            for folder in shift.config.folders:
-                self._open(tx, folder)
+            if self._only:
+                shift.least_priority = JUDGE_PRIORITY
+                self._targets = [self._take(tx, path) for path in self._only]
+            else:
+                self._open_all(tx)
             self._report(tx, force=True)
         shift.log.info("started", folders=len(shift.config.folders), ledger=shift.config.ledger.url)
         systemd.ready(self._status())
@@ -170,14 +179,7 @@ class Daemon:
             self._last_words(0.1)
         self._last_words(0.0)
         with shift.ledger.write() as tx:
-            desk.put_node(
-                tx,
-                shift.ledger.node,
-                process=os.getpid(),
-                since=self._since,
-                now=shift.clock(),
-                report=self._news(tx),
-            )
+            self._report(tx, force=True)
         self._api.close()
         shift.ledger.lock.release()
         shift.log.info("stopped")
@@ -191,19 +193,27 @@ class Daemon:
 
     # Folders.
 
+    def _open_all(self, tx: Transaction) -> None:
+        """Open every folder, and the place of single files if one of them still waits."""
+        for folder in self.shift.config.folders:
+            self._open(tx, folder)
+        singles = intake.folder(tx, self.shift.ledger.node, AD_HOC)
+        if views.unsettled(tx, [singles.id]):
+            self._open(tx, ad_hoc_folder(), scans=False)
+
     def _open(self, tx: Transaction, folder: Folder, *, scans: bool = True) -> Intake:
         opened = Intake(self.shift, folder, scans=scans)
         opened.open(tx)
         self._intakes[opened.folder_id] = opened
         return opened
 
-    def _intake_for(self, tx: Transaction, path: bytes) -> tuple[Intake, bytes]:
-        """Return the folder that an absolute path lies in, and the path there; else the one for single files."""
-        for one in self._intakes.values():
-            if one.folder.name != AD_HOC and path.startswith(one.folder.root + b"/"):
-                return one, path[len(one.folder.root) + 1 :]
-        found = next((one for one in self._intakes.values() if one.folder.name == AD_HOC), None)
-        return found or self._open(tx, ad_hoc_folder(), scans=False), path.lstrip(b"/")
+    def _take(self, tx: Transaction, path: bytes) -> tuple[int, bytes]:
+        """Take the file at an absolute path first in line; return its folder's number and its path there."""
+        folder, relative = place_of(self.shift.config.folders, path)
+        found = next((one for one in self._intakes.values() if one.folder.name == folder.name), None)
+        one = found or self._open(tx, folder, scans=False)
+        one.offer(tx, relative, JUDGE_PRIORITY)
+        return one.folder_id, relative
 
     def _apply_reload(self) -> None:
         """Take a new configuration; a wrong one is refused with its problems, and the old one stays."""
@@ -259,9 +269,8 @@ class Daemon:
             self.shift.log.info("order carried out", verb=command.verb, by=command.who, **answer)
 
     def _judge(self, tx: Transaction, path: bytes) -> dict[str, Any]:
-        one, relative = self._intake_for(tx, path)
-        one.offer(tx, relative, priority=1000)
-        return {"folder": one.folder.name, "path": os.fsdecode(relative)}
+        number, relative = self._take(tx, path)
+        return {"folder": self._intakes[number].folder.name, "path": os.fsdecode(relative)}
 
     def _reach(self, name: str) -> dict[str, Any]:
         """Accept what is mounted at a folder's root now, and scan it."""
@@ -277,7 +286,7 @@ class Daemon:
         shift, now = self.shift, self.shift.clock()
         if now - self._renewed_at >= RENEW_EVERY:
             self._renewed_at = now
-            work.renew(tx, shift.claimant, now)
+            claims.renew(tx, shift.claimant, now)
             self._mind_hung()
         if now - self._pruned_at >= PRUNE_EVERY:
             self._pruned_at = now
@@ -296,6 +305,8 @@ class Daemon:
 
     def _report(self, tx: Transaction, *, force: bool = False) -> None:
         """Write what this daemon alone knows, on change and at most once a minute for what moves all the time."""
+        if self._only:
+            return
         now = self.shift.clock()
         news = {"folders": [one.patrol.report() for one in self._intakes.values()]}
         static = [
@@ -318,14 +329,14 @@ class Daemon:
     def _news(self, _tx: Transaction) -> dict[str, Any]:
         return {
             "folders": [one.patrol.report() for one in self._intakes.values() if one.folder.name != AD_HOC],
-            "settling": sum(one.settling for one in self._intakes.values()),
+            "settling": self.settling,
             "uploading": self._dispatch.uploads.in_flight,
         }
 
     def _status(self) -> str:
         """Return one line for systemd's STATUS."""
         out = [one.folder.name for one in self._intakes.values() if one.patrol.health is Health.UNAVAILABLE]
-        settling = sum(one.settling for one in self._intakes.values())
+        settling = self.settling
         said = f"{len(self._intakes)} folders, {settling} files settling, {self._dispatch.uploads.in_flight} uploading"
         return f"{said}; unavailable: {', '.join(out)}" if out else said
 
@@ -343,10 +354,12 @@ class Daemon:
     def _ending(self) -> Ending | None:
         """Tell whether a run over all there is has ended, and why; None while there is something to wait for."""
         shift, now = self.shift, self.shift.clock()
+        near = [key for key, one in self._intakes.items() if one.patrol.health is not Health.UNAVAILABLE]
         with shift.ledger.read() as tx:
             account = budget.account(tx)
-            left = views.unsettled(tx)
             purse = budget.purse(tx, shift.limits, now)
+            left = sum(views.unsettled(tx, *place) for place in self._places(near))
+            unpayable = sum(runs.unpayable(tx, *place, purse) for place in self._places(near))
         if left and self._is_refused(account, now):
             why = f"{account.reason}: {account.detail}"
             return Ending(later=why) if account.reason is PauseReason.OPERATOR else Ending(account=why)
@@ -355,20 +368,22 @@ class Daemon:
             return Ending(later=f"identifAI could not be reached for {self._give_up}")
         if not self._dispatch.is_idle():
             return None
-        away = [one.folder.name for one in self._intakes.values() if one.patrol.health is Health.UNAVAILABLE]
-        busy = [
-            one
-            for one in self._intakes.values()
-            if one.patrol.health is not Health.UNAVAILABLE and not one.is_idle()
-        ]
+        away = [one.folder.name for key, one in self._intakes.items() if key not in near]
+        busy = [self._intakes[key] for key in near if not self._intakes[key].is_idle()]
         if busy and not all(one.is_only_growing(now - GROWING_PATIENCE) for one in busy):
             return None
-        if left and purse.left == 0:
+        if left and left == unpayable:
             return Ending(later="the purse of posts_per_day is empty", growing=self._growing(now))
-        if left and not away:
+        if left:
             return None
         later = f"unavailable: {', '.join(away)}" if away else None
         return Ending(later=later, growing=self._growing(now))
+
+    def _places(self, near: list[int]) -> list[tuple[list[int], bytes | None]]:
+        """Return what a run is over, of the folders that can be reached: all of them, or single paths."""
+        if not self._only:
+            return [(near, None)]
+        return [([key], path) for key, path in self._targets if key in near]
 
     def _is_refused(self, account: Account, now: datetime) -> bool:
         """Tell whether the account is paused, and was probed since this run began."""
@@ -379,14 +394,6 @@ class Daemon:
         return tuple(
             (one.folder.name, path, why) for one in self._intakes.values() for path, why in one.growing(now)
         )
-
-
-def ad_hoc_folder() -> Folder:
-    """Return the folder of single files: their verdicts go to the ledger, and nothing is written beside them."""
-    text = (
-        f'[[folder]]\npath = "/"\nname = "{AD_HOC}"\naction = "record"\nevents = "off"\nexisting = "judge"\n'
-    )
-    return config.parse(text, Path("/")).folders[0]
 
 
 def _look_now(tx: Transaction) -> Resumed | Barred:

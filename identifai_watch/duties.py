@@ -79,6 +79,11 @@ class Balance:
     why: str | None = None
 
 
+def connect(url: str, key: Callable[[], str], depart: Callable[[str], None]) -> Api:
+    """Return the API at ``url``; ``depart`` is called right before the first byte of each request leaves."""
+    return Api(url, key, depart=depart)
+
+
 def upload(
     api: Api,
     analysis: Analysis,

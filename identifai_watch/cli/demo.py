@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -27,9 +28,10 @@ from identifai_watch.ledger.views import Line
 from identifai_watch.simulator import Simulator
 
 KEY = "demonstration-key-of-no-account"
-PATIENCE_SECONDS = 18.0
+PATIENCE_SECONDS = 60.0
 LOOK_SECONDS = 0.05
-DELAY_SECONDS = 0.6
+DELAY_SECONDS = 0.5
+Process = subprocess.Popen[bytes]
 COLOURS = {"human": "green", "artificial": "red", "uncertain": "yellow", "rejected": "magenta"}
 
 
@@ -49,13 +51,13 @@ def demo_command(save_svg: Path | None) -> None:
     with tempfile.TemporaryDirectory(prefix="identifai-watch-demo-") as place, Simulator() as simulator:
         simulator.change(key=KEY, delay=DELAY_SECONDS)
         home = Path(place)
-        with _daemon(home, simulator.url):
-            _play(console, home)
+        with _daemon(home, simulator.url) as daemon:
+            _play(console, home, daemon)
     if save_svg is not None:
         console.save_svg(str(save_svg), title="identifai-watch demo")
 
 
-def _play(console: Console, home: Path) -> None:
+def _play(console: Console, home: Path, daemon: Process) -> None:
     """Drop the media, follow each to its verdict, and show what is left on the disk."""
     drop = home / "drop"
     console.rule("[bold]identifai-watch demo")
@@ -70,22 +72,30 @@ def _play(console: Console, home: Path) -> None:
         shutil.copyfile(samples / "harbour.jpg", drop / "copy of harbour.jpg")
         dropped = len(list(samples.iterdir())) + 1
         with Ledger(f"sqlite:///{home}/ledger.db", node="demo") as ledger:
-            told: dict[int, str] = {}
-            _follow(console, ledger, told, lambda lines: _are_delivered(lines, dropped))
+            follow = partial(_follow, console, ledger, daemon, {})
+            follow(lambda lines: _are_delivered(lines, dropped))
             console.print("\nNow [bold]fern.webp[/] is replaced by another picture:\n")
             replacement = home / "new.webp"
             replacement.write_bytes((samples / "fern.webp").read_bytes() + b"another edition")
             replacement.rename(drop / "fern.webp")
-            _follow(console, ledger, told, _is_replaced)
+            follow(_is_replaced)
             with ledger.read() as tx:
                 lines = list(views.lines(tx))
     _show_result(console, drop, lines)
 
 
 def _follow(
-    console: Console, ledger: Ledger, told: dict[int, str], is_done: Callable[[list[Line]], bool]
+    console: Console,
+    ledger: Ledger,
+    daemon: Process,
+    told: dict[int, str],
+    is_done: Callable[[list[Line]], bool],
 ) -> None:
-    """Print each step of each file until all is done; raise RefusedError if that takes too long."""
+    """Print each step of each file until all is done.
+
+    Raises:
+        RefusedError: The daemon ended, or it takes too long.
+    """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         with ledger.read() as tx:
@@ -97,6 +107,8 @@ def _follow(
                 console.print(f"  {time.strftime('%H:%M:%S')}  {os.fsdecode(line.file.path):<22} {step}")
         if is_done(lines):
             return
+        if daemon.poll() is not None:
+            raise RefusedError(f"the daemon of the demo ended with status {daemon.returncode}")
         time.sleep(LOOK_SECONDS)
     raise RefusedError(f"the demo did not end within {PATIENCE_SECONDS:.0f} s; its machine is very busy")
 
@@ -145,7 +157,7 @@ def _show_result(console: Console, drop: Path, lines: list[Line]) -> None:
 
 
 @contextmanager
-def _daemon(home: Path, url: str) -> Iterator[None]:
+def _daemon(home: Path, url: str) -> Iterator[Process]:
     """Run a real daemon as a process of its own, and stop it as systemd would."""
     (home / "drop").mkdir()
     document = {
@@ -159,7 +171,7 @@ def _daemon(home: Path, url: str) -> Iterator[None]:
         "ledger": {"url": f"sqlite:///{home}/ledger.db"},
         "web": {"listen": ""},
         "folder": [
-            {"path": str(home / "drop"), "name": "drop", "settle_seconds": 0.6, "unsupported": "reject"}
+            {"path": str(home / "drop"), "name": "drop", "settle_seconds": 0.5, "unsupported": "reject"}
         ],
     }
     (home / "demo.toml").write_text(configuration.dump(document), encoding="utf-8")
@@ -169,7 +181,7 @@ def _daemon(home: Path, url: str) -> Iterator[None]:
             command, env=os.environ | {"IDENTIFAI_API_KEY": KEY}, stderr=log, stdin=subprocess.DEVNULL
         )
         try:
-            yield
+            yield process
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
