@@ -21,9 +21,10 @@ from rich.table import Table
 from rich.tree import Tree
 
 from identifai_watch import config as configuration
+from identifai_watch.cli.opening import node
 from identifai_watch.core.model import FileState
 from identifai_watch.errors import RefusedError
-from identifai_watch.ledger import Ledger, views
+from identifai_watch.ledger import Ledger, desk, views
 from identifai_watch.ledger.views import Line
 from identifai_watch.simulator import Simulator
 
@@ -66,21 +67,25 @@ def _play(console: Console, home: Path, daemon: Process) -> None:
         "network are needed. [bold yellow]Every verdict below is simulated[/]: it follows from the file's hash and "
         "says nothing about the file.\n"
     )
-    with as_file(files("identifai_watch") / "samples") as samples:
-        for sample in sorted(samples.iterdir()):
-            shutil.copyfile(sample, drop / sample.name)
-        shutil.copyfile(samples / "harbour.jpg", drop / "copy of harbour.jpg")
-        dropped = len(list(samples.iterdir())) + 1
-        with Ledger(f"sqlite:///{home}/ledger.db", node="demo") as ledger:
-            follow = partial(_follow, console, ledger, daemon, {})
-            follow(lambda lines: _are_delivered(lines, dropped))
-            console.print("\nNow [bold]fern.webp[/] is replaced by another picture:\n")
-            replacement = home / "new.webp"
-            replacement.write_bytes((samples / "fern.webp").read_bytes() + b"another edition")
-            replacement.rename(drop / "fern.webp")
-            follow(_is_replaced)
-            with ledger.read() as tx:
-                lines = list(views.lines(tx))
+    with (
+        as_file(files("identifai_watch") / "samples") as samples,
+        Ledger(f"sqlite:///{home}/ledger.db", node=node()) as ledger,
+    ):
+        _await_first_scan(ledger, daemon)
+        media = {path.name: path for path in sorted(samples.iterdir())}
+        media["copy of harbour.jpg"] = samples / "harbour.jpg"
+        for name, sample in media.items():
+            shutil.copyfile(sample, drop / name)
+            _tell(console, name, "[dim]dropped[/]")
+        follow = partial(_follow, console, ledger, daemon, {})
+        follow(lambda lines: _are_delivered(lines, len(media)))
+        console.print("\nNow [bold]fern.webp[/] is replaced by another picture:\n")
+        replacement = home / "new.webp"
+        replacement.write_bytes((samples / "fern.webp").read_bytes() + b"another edition")
+        replacement.rename(drop / "fern.webp")
+        follow(_is_replaced)
+        with ledger.read() as tx:
+            lines = list(views.lines(tx))
     _show_result(console, drop, lines)
 
 
@@ -104,13 +109,29 @@ def _follow(
             step = _step(line)
             if told.get(line.file.id) != step:
                 told[line.file.id] = step
-                console.print(f"  {time.strftime('%H:%M:%S')}  {os.fsdecode(line.file.path):<22} {step}")
+                _tell(console, os.fsdecode(line.file.path), step)
         if is_done(lines):
             return
         if daemon.poll() is not None:
             raise RefusedError(f"the daemon of the demo ended with status {daemon.returncode}")
         time.sleep(LOOK_SECONDS)
     raise RefusedError(f"the demo did not end within {PATIENCE_SECONDS:.0f} s; its machine is very busy")
+
+
+def _await_first_scan(ledger: Ledger, daemon: Process) -> None:
+    """Wait until the daemon knows the folder: what is dropped from then on is new."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline and daemon.poll() is None:
+        with ledger.read() as tx:
+            found = desk.node_report(tx, ledger.node)
+        if found is not None and all(folder["last_scan_at"] for folder in found[1]["folders"]):
+            return
+        time.sleep(LOOK_SECONDS)
+    raise RefusedError(f"the daemon of the demo did not come up (status {daemon.returncode})")
+
+
+def _tell(console: Console, name: str, step: str) -> None:
+    console.print(f"  {time.strftime('%H:%M:%S')}  {name:<22} {step}")
 
 
 def _step(line: Line) -> str:
@@ -124,7 +145,7 @@ def _step(line: Line) -> str:
         paid = ", nothing paid: same content" if file.duplicate else ""
         why = f" ({file.reason})" if file.reason else ""
         return f"[bold {colour}]{file.outcome}[/]{sure}{why}{paid}"
-    return "whole and hashed" if analysis is None else str(analysis.state)
+    return str(file.state if analysis is None else analysis.state)
 
 
 def _are_delivered(lines: list[Line], count: int) -> bool:
