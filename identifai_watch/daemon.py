@@ -75,8 +75,10 @@ class Daemon:
         self._renewed_at = self._reported_at = self._pruned_at = self._since
         self._fed_at = time.monotonic()
         self._feed_every = systemd.watchdog_interval()
-        self._reported: dict[str, Any] = {}
-        self._waits: dict[int, int] = {}
+        self._idle_tick = IDLE_TICK
+        if self._feed_every is not None:
+            self._idle_tick = min(IDLE_TICK, self._feed_every.total_seconds() / 2)
+        self._told: list[dict[str, Any]] = []
         self._unreachable_since: datetime | None = None
 
     # What signals and commands ask; safe in a signal handler.
@@ -159,9 +161,13 @@ class Daemon:
         """Return how many seconds nothing may be due."""
         now = self.shift.clock()
         dues = [due for one in self._intakes.values() if (due := one.next_due()) is not None]
-        soonest = min(((due - now).total_seconds() for due in dues), default=IDLE_TICK)
         is_busy = not self._dispatch.is_idle() or any(one.settling for one in self._intakes.values())
-        return max(0.0, min(soonest, BUSY_TICK if is_busy else IDLE_TICK))
+        if not is_busy:
+            with self.shift.ledger.read() as tx:
+                due = claims.next_due(tx, now)
+            dues += [] if due is None else [due]
+        soonest = min(((due - now).total_seconds() for due in dues), default=IDLE_TICK)
+        return max(0.0, min(soonest, BUSY_TICK if is_busy else self._idle_tick))
 
     def _end(self) -> None:
         """Stop: cut the uploads, write what became of them, and leave hung threads behind."""
@@ -308,25 +314,28 @@ class Daemon:
         if self._only:
             return
         now = self.shift.clock()
-        news = {"folders": [one.patrol.report() for one in self._intakes.values()]}
-        static = [
-            {key: value for key, value in folder.items() if key != "last_scan_at"}
-            for folder in news["folders"]
-        ]
-        if force or static != self._reported.get("static") or now - self._reported_at >= REPORT_EVERY:
-            self._reported = {"static": static}
+        news = self._news()
+        # When a folder was last scanned moves all the time; that it was scanned at all is worth telling at once.
+        told = [folder | {"last_scan_at": folder["last_scan_at"] is not None} for folder in news["folders"]]
+        if force or told != self._told or now - self._reported_at >= REPORT_EVERY:
+            self._told = told
             self._reported_at = now
-            desk.put_node(
-                tx,
-                self.shift.ledger.node,
-                process=os.getpid(),
-                since=self._since,
-                now=now,
-                report=self._news(tx),
-            )
+            self._put_node(tx)
             systemd.status(self._status())
 
-    def _news(self, _tx: Transaction) -> dict[str, Any]:
+    def _put_node(self, tx: Transaction) -> None:
+        shift = self.shift
+        desk.put_node(
+            tx,
+            shift.ledger.node,
+            process=os.getpid(),
+            since=self._since,
+            now=shift.clock(),
+            report=self._news(),
+        )
+
+    def _news(self) -> dict[str, Any]:
+        """Return what other processes cannot read from the ledger's rows."""
         return {
             "folders": [one.patrol.report() for one in self._intakes.values() if one.folder.name != AD_HOC],
             "settling": self.settling,

@@ -25,12 +25,13 @@ from identifai_watch.folder.opening import (
     NotRegularError,
     UnavailableError,
 )
-from identifai_watch.folder.rules import Rules, why_not_file
+from identifai_watch.folder.rules import why_not_file
 from identifai_watch.folder.scan import Back, Changed, Finding, Missing, New, Summary, Unlisted
 from identifai_watch.folder.watch import Notice, NoticeKind
 from identifai_watch.ledger import Transaction, intake
 from identifai_watch.ledger.intake import Arrival, Content
 from identifai_watch.patrol import Findings, Health, Mode, Patrol
+from identifai_watch.places import rules_of
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
 
@@ -65,12 +66,7 @@ class Intake:
         self.unannounced = 0
         self._shift = shift
         self._scans = scans
-        self._rules = Rules(
-            include=folder.include,
-            exclude=folder.exclude,
-            recursive=folder.recursive,
-            destinations=folder.own_places(),
-        )
+        self._rules = rules_of(folder)
         self._policy = folder.media_policy(shift.config.limits.by_media())
         self._rules_key = rules_key(folder, self._policy)
         self._log = shift.log.bind(folder=folder.name)
@@ -142,6 +138,8 @@ class Intake:
         row = intake.at_place(tx, self.folder_id, path)
         if row is not None and row.held:
             intake.release_one(tx, row.id, priority)
+        if row is not None and row.analysis_id is not None:
+            intake.hasten(tx, row.analysis_id, priority)
         self._notice(path, renamed=False, priority=priority)
 
     # Noticing.
@@ -343,7 +341,7 @@ class Intake:
     def _take_released(self, tx: Transaction, now: datetime) -> None:
         """Take files that were released from the backlog, as there is room."""
         room = MOST_CANDIDATES // 2 - self.settling
-        if room <= 0 or now < self._released_at:
+        if room <= 0 or now < self._released_at or self._shift.least_priority is not None:
             return
         self._released_at = now + timedelta(seconds=1)
         for row in intake.to_admit(tx, self.folder_id, room):
@@ -362,6 +360,8 @@ class Intake:
                     not self._is_archived and path not in self._entries and path not in self._whole
                 ):
                     self._found_archive(tx, finding)
+                case Changed() if self._rests(tx, finding):
+                    pass
                 case New(path=path) | Changed(path=path):
                     if path not in self._entries and path not in self._whole:
                         self.unannounced += self.patrol.mode is Mode.EVENTS
@@ -375,6 +375,18 @@ class Intake:
         gone = intake.missed(tx, self.folder_id, missing, step)
         if gone:
             self._log.info("files gone", files=gone)
+
+    def _rests(self, tx: Transaction, finding: Changed) -> bool:
+        """Let a held file rest whose mode or inode is another now: that is no news, and must not be paid for."""
+        row = intake.at_place(tx, self.folder_id, finding.path)
+        seen = finding.fingerprint
+        if row is None or not row.held:
+            return False
+        if (row.fingerprint.size, row.fingerprint.mtime_ns) != (seen.size, seen.mtime_ns):
+            return False
+        intake.touch(tx, row.id, seen)
+        intake.seen(tx, self.folder_id, [finding.path], self._shift.step(tx))
+        return True
 
     def _found_archive(self, tx: Transaction, finding: New) -> None:
         """Take a file that was there before the daemon, as ``existing`` says."""

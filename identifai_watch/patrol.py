@@ -18,7 +18,7 @@ from identifai_watch.folder.roots import Root, inspect_root
 from identifai_watch.folder.rules import Rules
 from identifai_watch.folder.scan import Finding, Known, Summary, Unlisted, scan
 from identifai_watch.folder.watch import Notice, UnwatchableError, Watch
-from identifai_watch.ledger import Ledger, Transaction, intake
+from identifai_watch.ledger import Ledger, Transaction, intake, tree
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
 
@@ -66,23 +66,23 @@ class LedgerMemory:
     def known(self, parent: bytes, names: Sequence[bytes]) -> Mapping[bytes, Known]:
         """Give what is remembered of these names in ``parent``."""
         with self.ledger.read() as tx:
-            found = intake.known(tx, self.folder_id, parent, names)
+            found = tree.known(tx, self.folder_id, parent, names)
         return {name: Known(fingerprint=row.fingerprint, missing=row.missing) for name, row in found.items()}
 
     def count(self, parent: bytes) -> int:
         """Say how many names there should be in ``parent``."""
         with self.ledger.read() as tx:
-            return intake.count(tx, self.folder_id, parent)
+            return tree.count(tx, self.folder_id, parent)
 
     def names(self, parent: bytes) -> Iterable[bytes]:
         """Give the names that should be in ``parent``."""
         with self.ledger.read() as tx:
-            yield from intake.names(tx, self.folder_id, parent)
+            yield from tree.names(tx, self.folder_id, parent)
 
     def parents(self) -> Iterable[bytes]:
         """Give the directories in which something should be."""
         with self.ledger.read() as tx:
-            yield from intake.parents(tx, self.folder_id)
+            yield from tree.parents(tx, self.folder_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,8 +208,10 @@ class Patrol:
         try:
             root = inspect_root(self._folder.root)
         except FolderError as error:
-            return Prepared(root=None, trouble=str(error))
+            return Prepared(root=None, trouble=str(error), watch=self._watch)
         if self._shift.once or not wants_events(self._folder, root):
+            if self._watch is not None:
+                self._watch.stop()
             return Prepared(root=root)
         if self._watch is not None:
             problem = self._watch.problem()

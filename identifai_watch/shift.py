@@ -28,12 +28,14 @@ def utc_now() -> datetime:
 class Shift:
     """One run of the daemon, from its start to its end; ``config`` is replaced by a reload.
 
-    ``once`` is a run that judges all there is and ends. ``stopping`` is set for every thread to see.
+    ``once`` is a run that judges all there is and ends. ``stopping`` is set for every thread to see. With a
+    ``least_priority`` only contents of at least that are sent: the others are left for another run.
     """
 
     config: Config
     ledger: Ledger
     once: bool = False
+    least_priority: int | None = None
     clock: Callable[[], datetime] = utc_now
     chance: Callable[[], float] = random.random
     workers: Workers = field(default_factory=Workers)
@@ -49,16 +51,7 @@ class Shift:
     @property
     def limits(self) -> Limits:
         """The account's limits and the purse, as configured."""
-        api = self.config.api
-        return Limits(
-            posts_per_second=api.posts_per_second,
-            posts_per_minute=api.posts_per_minute,
-            gets_per_second=api.gets_per_second,
-            gets_per_minute=api.gets_per_minute,
-            posts_per_day=api.posts_per_day,
-            backlog_share=api.backlog_share,
-            credits_floor=api.credits_floor,
-        )
+        return limits_of(self.config)
 
     def step(self, tx: Transaction, *, who: str = "daemon") -> Step:
         """Return how rows advance at this instant."""
@@ -75,3 +68,17 @@ class Shift:
     def bug(self, error: Exception) -> None:
         """Say that something was our own fault; all else goes on."""
         self.log.error("bug", error=repr(error), exc_info=error)
+
+
+def limits_of(config: Config) -> Limits:
+    """Return the account's limits and the purse that a configuration names."""
+    api = config.api
+    return Limits(
+        posts_per_second=api.posts_per_second,
+        posts_per_minute=api.posts_per_minute,
+        gets_per_second=api.gets_per_second,
+        gets_per_minute=api.gets_per_minute,
+        posts_per_day=api.posts_per_day,
+        backlog_share=api.backlog_share,
+        credits_floor=api.credits_floor,
+    )

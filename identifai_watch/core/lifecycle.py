@@ -157,7 +157,8 @@ FILES: Mapping[FileState, Mapping[type[FileEvent], FileState | Tries]] = {
         Reopened: _F.GONE,
         Retried: _F.GONE,
     },
-    _F.SUPERSEDED: {},
+    # Another row stands for its path; whoever read it before it was replaced may still report on it.
+    _F.SUPERSEDED: {Seen: _F.SUPERSEDED, Missed: _F.SUPERSEDED},
 }
 
 
@@ -181,7 +182,7 @@ def advance(
     row = replace(row, state=state, **counted)
     match event:
         case Begun():
-            return replace(row, due=None, no_cache=row.no_cache and not row.doubt)
+            return replace(row, due=None, stuck_at=None, no_cache=row.no_cache and not row.doubt)
         case Uploaded():
             return replace(
                 row,
@@ -208,10 +209,10 @@ def advance(
             return replace(judged, due=None, heatmap_due=now if wants else None)
         case Lost() | Mismatched():
             due = now if state is AnalysisState.QUEUED else None
-            return replace(row, identifier=None, deadline=None, reason=event.reason, due=due)
+            return replace(row, identifier=None, deadline=None, reason=event.reason, due=due, stuck_at=None)
         case Malformed():
             due = now + retry.backoff(row.malformed, chance) if state is AnalysisState.AWAITING else None
-            return replace(row, reason=event.reason, due=due)
+            return replace(row, reason=event.reason, due=due, stuck_at=None)
         case Overdue():
             return replace(row, due=None, stuck_at=now, reason=f"no verdict within {policy.deadline}")
         case Overridden():
@@ -232,6 +233,7 @@ def advance_file(row: File, event: FileEvent, now: datetime, policy: Policy, cha
     Raises UnexpectedError if the table does not know the arrow.
     """
     state, counted = _follow(FILES.get(row.state, {}).get(type(event)), row, event)
+    was_gone = row.state is FileState.GONE
     row = replace(row, state=state, **counted)
     match event:
         case Destined():
@@ -244,34 +246,22 @@ def advance_file(row: File, event: FileEvent, now: datetime, policy: Policy, cha
                 fingerprint=event.fingerprint or row.fingerprint,
                 destination=None,
                 delivered_at=now,
-                due=None,
                 missing=0,
-                failures=0,
-                failing_since=None,
-                stuck_at=None,
+                **_afresh(None),
             )
         case Undelivered():
-            failures = row.failures + 1
-            since = row.failing_since or now
-            due: datetime | None = now + retry.backoff(failures, chance)
-            stuck = retry.is_hopeless(failures, since, policy.others_at)
-            return replace(
-                row,
-                failures=failures,
-                failing_since=since,
-                due=None if stuck else due,
-                stuck_at=now if stuck else None,
-                reason=event.reason if stuck else row.reason,
-            )
+            return _undelivered(row, event, now, policy, chance)
         case Reopened() | Retried():
-            return replace(row, due=now, failures=0, failing_since=None, stuck_at=None)
+            if state is not FileState.WAITING:
+                return row
+            reason = row.reason if row.stuck_at is None else None  # it said why the delivery was given up
+            return replace(row, reason=reason, **_afresh(now))
         case Superseded():
-            return replace(row, due=None, destination=None, stuck_at=None)
+            return replace(row, destination=None, **_afresh(None))
         case Seen():
-            back = row.missing > 1
-            return replace(row, missing=0, due=now if back else row.due)
+            return replace(row, missing=0, **_afresh(now)) if was_gone else replace(row, missing=0)
         case Missed():
-            return row if state is not FileState.GONE else replace(row, due=None)
+            return row if state is not FileState.GONE else replace(row, **_afresh(None))
 
 
 def _follow(
@@ -295,6 +285,21 @@ def _cleared(due: datetime) -> dict[str, Any]:
     return {"due": due, "failures": 0, "failing_since": None, "stuck_at": None, "reason": None}
 
 
+def _afresh(due: datetime | None) -> dict[str, Any]:
+    """Return what a file that begins anew forgets of its failures; its next duty is at ``due``."""
+    return {"due": due, "failures": 0, "failing_since": None, "stuck_at": None}
+
+
+def _undelivered(row: File, event: Undelivered, now: datetime, policy: Policy, chance: float) -> File:
+    """Return ``row`` after a delivery that failed: due again after the backoff, or stuck while others succeed."""
+    failures = row.failures + 1
+    since = row.failing_since or now
+    row = replace(row, failures=failures, failing_since=since)
+    if retry.is_hopeless(failures, since, policy.others_at):
+        return replace(row, due=None, stuck_at=now, reason=event.reason)
+    return replace(row, due=now + retry.backoff(failures, chance), stuck_at=None)
+
+
 def _failed(
     row: Analysis, event: Unsent | Deferred | Unanswered, now: datetime, policy: Policy, chance: float
 ) -> Analysis:
@@ -303,10 +308,10 @@ def _failed(
     A failure that does not count is the account's or the network's: the gate holds then, not the row.
     """
     if not event.counts:
-        return replace(row, due=now, reason=event.reason)
+        return replace(row, due=now, stuck_at=None, reason=event.reason)
     failures = row.failures + 1
     since = row.failing_since or now
-    row = replace(row, failures=failures, failing_since=since, reason=event.reason)
+    row = replace(row, failures=failures, failing_since=since, stuck_at=None, reason=event.reason)
     if retry.is_hopeless(failures, since, policy.others_at):
         return replace(row, due=None, stuck_at=now)
     return replace(row, due=now + retry.backoff(failures, chance))

@@ -126,12 +126,12 @@ def deliver(order: Order) -> Delivery:
 
 def _deliver_sidecar(order: Order, stack: ExitStack) -> Delivery:
     source = _source(stack, order)
-    _check(source, order)
+    looked = _check(source, order)
     sidecar = own.write_sidecar(source, order)
     heatmap = own.write_heatmap(source, order)
-    return Delivery(
-        lies_at=order.lies_at, fingerprint=_fingerprint(source, order), sidecar=sidecar, heatmap=heatmap
-    )
+    # As it was looked at: what replaced it since is another file, and must not pass for the judged one.
+    seen = fingerprint_of(looked, network=order.network)
+    return Delivery(lies_at=order.lies_at, fingerprint=seen, sidecar=sidecar, heatmap=heatmap)
 
 
 def _deliver_move(order: Order, stack: ExitStack) -> Delivery:
@@ -186,7 +186,7 @@ def _deliver_copy(order: Order, stack: ExitStack) -> Delivery:
     own.write_heatmap(target, order)
     return Delivery(
         lies_at=order.lies_at,
-        fingerprint=_fingerprint(source, order),
+        fingerprint=fingerprint_of(looked, network=order.network),
         copied_to=committed,
         sidecar=sidecar,
         heatmap=heatmap,

@@ -12,7 +12,7 @@ from identifai_watch.core.routing import Action, destination
 from identifai_watch.delivery import Delivery, DeliveryError, Order, SourceChanged, SourceGone, Taken
 from identifai_watch.duties import Carried, Chosen, Place
 from identifai_watch.intake import Intake
-from identifai_watch.ledger import Transaction, work
+from identifai_watch.ledger import Transaction, claims, work
 from identifai_watch.ledger.work import Delivery as Due
 from identifai_watch.patrol import Health
 from identifai_watch.shift import Shift
@@ -42,7 +42,7 @@ class Deliveries:
         for folder_id, intake in self._intakes.items():
             room = AT_ONCE - self._under_way[folder_id]
             if intake.patrol.health is not Health.UNAVAILABLE and room > 0:
-                for due in work.claim_deliveries(tx, self._shift.claimant, now, folder_id, room):
+                for due in claims.claim_deliveries(tx, self._shift.claimant, now, folder_id, room):
                     self._route(tx, intake, due)
 
     def _route(self, tx: Transaction, intake: Intake, due: Due) -> None:

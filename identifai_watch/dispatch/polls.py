@@ -22,7 +22,7 @@ from identifai_watch.core.model import (
 from identifai_watch.dispatch.standing import Standing
 from identifai_watch.dispatch.uploads import has_instant
 from identifai_watch.duties import Balance, Polled
-from identifai_watch.ledger import Transaction, budget, work
+from identifai_watch.ledger import Transaction, budget, claims, work
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
 
@@ -71,7 +71,7 @@ class Polls:
         shift = self._shift
         ahead = max(shift.expected[media], polling.LEAST)
         now = shift.clock()
-        batch = work.claim_polls(tx, shift.claimant, now, media, ahead=ahead, limit=polling.AT_ONCE)
+        batch = claims.claim_polls(tx, shift.claimant, now, media, ahead=ahead, limit=polling.AT_ONCE)
         if batch:
             ask = partial(duties.poll, self._api, batch, now=shift.clock)
             self._plan(
@@ -106,7 +106,7 @@ class Polls:
 
     def _fetch_heatmap(self, tx: Transaction) -> None:
         shift = self._shift
-        row = work.claim_heatmap(tx, shift.claimant, shift.clock())
+        row = claims.claim_heatmap(tx, shift.claimant, shift.clock())
         if row is not None:
             ask = partial(duties.heatmap, self._api, row, now=shift.clock)
             self._plan("heatmap", ask, partial(self._heatmap_came, row), partial(self._heatmap_failed, row))

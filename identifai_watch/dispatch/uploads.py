@@ -22,7 +22,7 @@ from identifai_watch.dispatch.departures import Departures
 from identifai_watch.dispatch.standing import Standing
 from identifai_watch.duties import Place, Sent
 from identifai_watch.intake import Intake
-from identifai_watch.ledger import Transaction, budget, work
+from identifai_watch.ledger import Transaction, budget, claims, work
 from identifai_watch.patrol import Health
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
@@ -65,11 +65,11 @@ class Uploads:
         """Take up what was being sent when a daemon died, and give up what has been awaited too long."""
         shift = self._shift
         step = shift.step(tx)
-        for row in work.lapsed(tx, step.now):
+        for row in claims.lapsed(tx, step.now):
             if row.id not in self._sizes:
                 work.advance(tx, row.id, Deferred("the daemon ended while it was sent", counts=False), step)
                 shift.log.warning("upload in doubt", sha256=row.sha256.hex())
-        for row in work.overdue(tx, step.now):
+        for row in claims.overdue(tx, step.now):
             work.advance(tx, row.id, Overdue(), step)
             shift.log.warning("verdict overdue", sha256=row.sha256.hex(), identifier=row.identifier)
 
@@ -101,7 +101,7 @@ class Uploads:
         if purse.left is not None and purse.left <= waiting:
             return None
         large = sum(size > BIG for size in self._sizes.values())
-        return work.claim_upload(
+        return claims.claim_upload(
             tx,
             shift.claimant,
             now,
@@ -109,6 +109,7 @@ class Uploads:
             oldest=self._begun % OLDEST_EVERY == OLDEST_EVERY - 1,
             backlog=purse.backlog_left is None or purse.backlog_left > waiting,
             at_most=BIG if large >= max(1, shift.config.api.uploads - 1) else None,
+            least_priority=shift.least_priority,
         )
 
     def _begin(self, tx: Transaction, analysis: Analysis, file: File) -> None:

@@ -1,8 +1,9 @@
 """The ledger: what is known of every file and content, what was paid for, and what was asked of the API.
 
 The only place that speaks SQL. ``Ledger`` opens it and hands out transactions; what is done inside one stands in
-``work`` (claims and transitions), ``intake`` (what the folders bring), ``budget`` (requests and the account),
-``desk`` (what operators ask for) and ``views`` (what people are shown). Each change is one transaction.
+``claims`` (who works on what), ``work`` (transitions), ``intake`` (what the folders bring), ``tree`` (what a scan
+compares with), ``budget`` (requests and the account), ``desk`` (what operators ask for), ``views`` and ``runs`` (what
+people are shown). Each change is one transaction.
 """
 
 from collections.abc import Iterator
@@ -45,11 +46,13 @@ class Ledger:
         self.node = node
         self.lock = sqlite.NodeLock(parsed)
         self._writing = RLock()
+        found = sqlite.prepare(parsed)
         self._engine = sqlite.engine(parsed)
         self._writer = self._engine.execution_options(write=True)
         try:
+            if found != REVISION:
+                self._migrate(found)
             sqlite.check(self._engine)
-            self._migrate()
         except BaseException:
             self.close()
             raise
@@ -77,25 +80,12 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _migrate(self) -> None:
-        """Bring the schema to REVISION; Alembic is imported only when there is something to do."""
-        with self._engine.connect() as connection:
-            found = _revision(connection)
-        if found == REVISION:
-            return
+    def _migrate(self, found: str | None) -> None:
+        """Bring the schema from the revision ``found`` to REVISION."""
         from identifai_watch.ledger import migrate  # noqa: PLC0415 - 0.2 s that a ledger of this version need not pay
 
         with self._writing:
             migrate.upgrade(self._engine, found)
-
-
-def _revision(connection: sa.Connection) -> str | None:
-    """Return the revision that the ledger is at, None for a fresh one."""
-    if not sa.inspect(connection).has_table("alembic_version"):
-        if sa.inspect(connection).get_table_names():
-            raise LedgerError(f"ledger.url: {connection.engine.url.database} is another program's database")
-        return None
-    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
 __all__ = ["REVISION", "Ledger", "Transaction"]

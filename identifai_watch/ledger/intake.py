@@ -1,8 +1,8 @@
 """What the folders bring: files found, held, admitted, refused, left alone, missed and seen again."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -20,16 +20,15 @@ from identifai_watch.core.model import (
     Superseded,
 )
 from identifai_watch.ledger import rows, work
-from identifai_watch.ledger.schema import analyses, files, folders, left
+from identifai_watch.ledger.schema import EPOCH, analyses, files, folders, left
+from identifai_watch.ledger.tree import AT_ITS_PLACE
 from identifai_watch.ledger.work import Step
 
-# Literals, so that SQLite can prove that the partial unique index serves the query.
-_AT_ITS_PLACE = sa.text("files.lies_at IS NULL AND files.state <> 'superseded'")
+# Literals, so that SQLite can prove that a partial index serves the query.
 _TO_ADMIT = sa.text(
     "files.state = 'waiting' AND files.held = 0 AND files.analysis_id IS NULL AND files.refusal IS NULL"
 )
 _HELD = sa.text("files.held = 1")
-_NOT_GONE = sa.text("files.state <> 'gone'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +64,6 @@ class Content:
     options: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered:
-    """What the ledger remembers of a path: what it looked like, and whether the last scan missed it."""
-
-    fingerprint: Fingerprint
-    missing: bool
-
-
 def folder(tx: sa.Connection, node: str, name: str) -> Folder:
     """Return the folder of that name on ``node``, made if it is new."""
     query = sa.select(folders).where(folders.c.node == node, folders.c.name == name)
@@ -103,64 +94,11 @@ def archived(tx: sa.Connection, folder_id: int, now: datetime, hold_above: int) 
     return 0
 
 
-def known(
-    tx: sa.Connection, folder_id: int, parent: bytes, names: Sequence[bytes]
-) -> dict[bytes, Remembered]:
-    """Return what is remembered of ``names`` in the directory ``parent``."""
-    found: dict[bytes, Remembered] = {}
-    of_files = sa.select(
-        files.c.name, files.c.size, files.c.mtime_ns, files.c.ctime_ns, files.c.inode, files.c.missing
-    ).where(files.c.folder_id == folder_id, files.c.parent == parent, files.c.name.in_(names), _AT_ITS_PLACE)
-    of_left = sa.select(
-        left.c.name,
-        left.c.size,
-        left.c.mtime_ns,
-        left.c.ctime_ns,
-        left.c.inode,
-        sa.literal(0).label("missing"),
-    ).where(left.c.folder_id == folder_id, left.c.parent == parent, left.c.name.in_(names))
-    for query in (of_left, of_files):
-        for row in tx.execute(query):
-            found[row.name] = Remembered(fingerprint=rows.fingerprint(row._asdict()), missing=row.missing > 0)
-    return found
-
-
-def count(tx: sa.Connection, folder_id: int, parent: bytes) -> int:
-    """Return how many names should be there in the directory ``parent``."""
-    queries = (
-        sa.select(sa.func.count()).where(
-            files.c.folder_id == folder_id, files.c.parent == parent, _AT_ITS_PLACE, _NOT_GONE
-        ),
-        sa.select(sa.func.count()).where(left.c.folder_id == folder_id, left.c.parent == parent),
-    )
-    return sum(tx.execute(query).scalar_one() for query in queries)
-
-
-def names(tx: sa.Connection, folder_id: int, parent: bytes) -> Iterator[bytes]:
-    """Iterate over the names that should be there in the directory ``parent``."""
-    of_files = sa.select(files.c.name).where(
-        files.c.folder_id == folder_id, files.c.parent == parent, _AT_ITS_PLACE, _NOT_GONE
-    )
-    of_left = sa.select(left.c.name).where(left.c.folder_id == folder_id, left.c.parent == parent)
-    for query in (of_files, of_left):
-        yield from tx.execute(query).scalars()
-
-
-def parents(tx: sa.Connection, folder_id: int) -> Iterator[bytes]:
-    """Iterate over the directories in which something should be."""
-    of_files = (
-        sa.select(files.c.parent).where(files.c.folder_id == folder_id, _AT_ITS_PLACE, _NOT_GONE).distinct()
-    )
-    of_left = sa.select(left.c.parent).where(left.c.folder_id == folder_id).distinct()
-    for query in (of_files, of_left):
-        yield from tx.execute(query).scalars()
-
-
 def at_place(tx: sa.Connection, folder_id: int, path: bytes) -> File | None:
     """Return the file that stands for ``path`` now; what was moved away or replaced does not."""
     parent, name = rows.split(path)
     query = work.select_files().where(
-        files.c.folder_id == folder_id, files.c.parent == parent, files.c.name == name, _AT_ITS_PLACE
+        files.c.folder_id == folder_id, files.c.parent == parent, files.c.name == name, AT_ITS_PLACE
     )
     found = tx.execute(query).first()
     return None if found is None else rows.file(found)
@@ -205,6 +143,10 @@ def admit(tx: sa.Connection, arrival: Arrival, content: Content, step: Step) -> 
             duplicate=not is_new,
             hashed_at=step.now,
             due=step.now if analysis.state in SETTLED else None,
+            failures=0,
+            failing_since=None,
+            stuck_at=None,
+            destination=None,
             missing=0,
         ),
     )
@@ -240,6 +182,10 @@ def refuse(tx: sa.Connection, arrival: Arrival, reason: str, rules: str, step: S
         refusal=reason,
         rules=rules,
         due=step.now,
+        failures=0,
+        failing_since=None,
+        stuck_at=None,
+        destination=None,
         missing=0,
     )
     work.put_file(tx, refused)
@@ -294,7 +240,14 @@ def reconsider(tx: sa.Connection, folder_id: int, rules: str) -> int:
             files.c.state.in_([FileState.WAITING, FileState.DELIVERED]),
             files.c.lies_at.is_(None),
         )
-        .values(refusal=None, state=FileState.WAITING, due=None, destination=None, stuck_at=None)
+        .values(
+            refusal=None,
+            state=FileState.WAITING,
+            due=None,
+            destination=None,
+            stuck_at=None,
+            **work.UNCLAIMED,
+        )
     ).rowcount
 
 
@@ -344,7 +297,7 @@ def release(
     if folder_id is not None:
         query = query.where(files.c.folder_id == folder_id)
     if newer_than is not None:
-        query = query.where(files.c.mtime_ns >= int(newer_than.timestamp() * 1e9))
+        query = query.where(files.c.mtime_ns >= (newer_than - EPOCH) // timedelta(microseconds=1) * 1000)
     if limit is not None:
         query = query.limit(limit)
     released = tx.execute(sa.update(files).where(files.c.id.in_(query)).values(held=False)).rowcount
@@ -355,6 +308,18 @@ def release(
 def release_one(tx: sa.Connection, file_id: int, priority: int) -> None:
     """Release one held file, with a priority of its own."""
     tx.execute(sa.update(files).where(files.c.id == file_id, _HELD).values(held=False, priority=priority))
+
+
+def hasten(tx: sa.Connection, analysis_id: int, priority: int) -> None:
+    """Put the content of a file that the operator named first in line, whichever purse it was to come from."""
+    tx.execute(
+        sa.update(analyses)
+        .where(analyses.c.id == analysis_id)
+        .values(
+            priority=sa.case((analyses.c.priority < priority, priority), else_=analyses.c.priority),
+            backlog=False,
+        )
+    )
 
 
 def touch(tx: sa.Connection, file_id: int, fingerprint: Fingerprint) -> None:

@@ -83,6 +83,14 @@ def _count(name: str) -> sa.Column[int]:
     return sa.Column(name, sa.Integer, nullable=False, default=0, server_default="0")
 
 
+def _index(name: str, table: str, *columns: str, where: str | None = None, unique: bool = False) -> None:
+    """Index ``columns`` (``-name`` descending) of the rows that ``where`` picks, alike on every engine."""
+    of = metadata.tables[table].c
+    by = [of[column[1:]].desc() if column.startswith("-") else of[column] for column in columns]
+    picked = None if where is None else sa.text(where)
+    sa.Index(name, *by, unique=unique, sqlite_where=picked, postgresql_where=picked)
+
+
 def _claim() -> tuple[sa.Column[str], sa.Column[str], sa.Column[datetime]]:
     """Return the columns of a claim: who works on the row, under which token, and until when that holds."""
     return (
@@ -149,11 +157,18 @@ analyses = _table(
     sa.CheckConstraint("doubt = 0 OR no_cache = 0", name="doubt_is_never_paid_anew"),
     sa.CheckConstraint("stuck_at IS NULL OR due IS NULL", name="stuck_rests"),
 )
-# A plain index: SQLite cannot prove that a bound parameter implies a partial index's condition.
-sa.Index(None, analyses.c.state, analyses.c.priority, analyses.c.noticed_at)
-sa.Index("ix_analyses_due", analyses.c.state, analyses.c.media, analyses.c.due)
-sa.Index("ix_analyses_claim", analyses.c.claim, sqlite_where=sa.text("claim IS NOT NULL"))
-sa.Index("ix_analyses_heatmap_due", analyses.c.heatmap_due, sqlite_where=sa.text("heatmap_due IS NOT NULL"))
+# Indexes: what a query says with a bound parameter (`state = ?`) proves no partial index's condition to SQLite, but
+# `due <= ?` proves `due IS NOT NULL`. So what rests, is stuck or is settled costs the loop nothing.
+_index("ix_analyses_state", "analyses", "state", "doubt", "stuck_at")
+_index(
+    "ix_analyses_hottest", "analyses", "state", "backlog", "priority", "noticed_at", where="due IS NOT NULL"
+)
+_index("ix_analyses_oldest", "analyses", "state", "backlog", "noticed_at", where="due IS NOT NULL")
+_index("ix_analyses_due", "analyses", "state", "media", "due", where="due IS NOT NULL")
+_index("ix_analyses_deadline", "analyses", "state", "deadline", where="due IS NOT NULL")
+_index("ix_analyses_heatmap_due", "analyses", "heatmap_due", where="heatmap_due IS NOT NULL")
+_index("ix_analyses_judged_at", "analyses", "media", "judged_at", where="judged_at IS NOT NULL")
+_index("ix_analyses_claim", "analyses", "claimed_by", "claim", where="claimed_by IS NOT NULL")
 
 # What the API said, compressed: prunable without losing the verdict.
 answers = _table(
@@ -218,27 +233,31 @@ files = _table(
     sa.CheckConstraint("stuck_at IS NULL OR due IS NULL", name="stuck_rests"),
 )
 # One row a path: what was moved away or replaced no longer stands for the place where it was noticed.
-sa.Index(
+_index(
     "uq_files_place",
-    files.c.folder_id,
-    files.c.parent,
-    files.c.name,
+    "files",
+    "folder_id",
+    "parent",
+    "name",
+    where="lies_at IS NULL AND state <> 'superseded'",
     unique=True,
-    sqlite_where=sa.text("lies_at IS NULL AND state <> 'superseded'"),
-    postgresql_where=sa.text("lies_at IS NULL AND state <> 'superseded'"),
 )
-sa.Index(None, files.c.analysis_id)
-sa.Index(None, files.c.state, files.c.due)
-sa.Index(None, files.c.noticed_at, files.c.id)
-sa.Index(
+_index("ix_files_analysis_id", "files", "analysis_id")
+_index("ix_files_noticed_at", "files", "noticed_at", "id")
+_index("ix_files_state", "files", "state", "outcome", "held", "stuck_at")
+_index("ix_files_due", "files", "folder_id", "state", "-priority", "due", where="due IS NOT NULL")
+_index("ix_files_delivered_at", "files", "folder_id", "delivered_at", where="delivered_at IS NOT NULL")
+_index(
     "ix_files_admit",
-    files.c.folder_id,
-    files.c.priority,
-    files.c.noticed_at,
-    sqlite_where=sa.text("state = 'waiting' AND held = 0 AND analysis_id IS NULL AND refusal IS NULL"),
+    "files",
+    "folder_id",
+    "priority",
+    "noticed_at",
+    where="state = 'waiting' AND held = 0 AND analysis_id IS NULL AND refusal IS NULL",
 )
-sa.Index("ix_files_held", files.c.folder_id, files.c.noticed_at, sqlite_where=sa.text("held = 1"))
-sa.Index("ix_files_claim", files.c.claim, sqlite_where=sa.text("claim IS NOT NULL"))
+_index("ix_files_held", "files", "folder_id", "noticed_at", where="held = 1")
+_index("ix_files_refusal", "files", "folder_id", "rules", where="refusal IS NOT NULL")
+_index("ix_files_claim", "files", "claimed_by", "claim", where="claimed_by IS NOT NULL")
 
 # What was looked at and left alone, so that it is not looked at again until it or the configuration changes.
 left = _table(
@@ -266,8 +285,8 @@ history = _table(
     sa.Column("analysis_id", sa.ForeignKey("analyses.id")),
     sa.Column("detail", sa.Text, nullable=False, server_default="{}"),
 )
-sa.Index(None, history.c.file_id)
-sa.Index(None, history.c.analysis_id)
+_index("ix_history_file_id", "history", "file_id")
+_index("ix_history_analysis_id", "history", "analysis_id")
 
 # The requests made: the budget's sliding log.
 requests = _table(
@@ -278,7 +297,7 @@ requests = _table(
     _flag("backlog"),
     sa.CheckConstraint("method IN ('GET', 'POST')", name="method_known"),
 )
-sa.Index(None, requests.c.method, requests.c.at)
+_index("ix_requests_at", "requests", "method", "at", "backlog")
 
 # The account's one row.
 account = _table(
@@ -311,7 +330,7 @@ commands = _table(
     sa.Column("done_at", Instant),
     sa.Column("answer", sa.Text),
 )
-sa.Index("ix_commands_open", commands.c.id, sqlite_where=sa.text("done_at IS NULL"))
+_index("ix_commands_open", "commands", "id", where="done_at IS NULL")
 
 # What a daemon alone knows, for other processes: written on change and at most once a minute.
 nodes = _table(

@@ -3,6 +3,8 @@
 import fcntl
 import os
 import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,6 +15,8 @@ from identifai_watch.core import mounts
 from identifai_watch.errors import LedgerError
 
 BUSY_TIMEOUT_MS = 10_000
+ATTEMPTS = 10
+ATTEMPT_SECONDS = 0.02
 
 
 def path_of(url: sa.URL) -> Path:
@@ -29,9 +33,6 @@ def engine(url: sa.URL) -> sa.Engine:
     A transaction begun with the execution option ``write`` takes the write lock at once, so that it cannot fail
     half-way because another process wrote meanwhile.
     """
-    path = path_of(url)
-    _refuse_network(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     made = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
 
     @sa.event.listens_for(made, "connect")
@@ -48,13 +49,36 @@ def engine(url: sa.URL) -> sa.Engine:
     return made
 
 
-def _refuse_network(path: Path) -> None:
-    """Raise LedgerError if ``path`` is on a network file system, where WAL's shared memory does not hold."""
+def prepare(url: sa.URL) -> str | None:
+    """Look at the ledger's file before anything may write to it; return the revision that it is at.
+
+    Returns None for a ledger that is still to be made; its directory is made here.
+
+    Raises:
+        LedgerError: It lies on a network file system, is damaged, cannot be read or is another program's.
+    """
+    path = path_of(url)
+    refuse_network(path, _mountinfo())
     try:
-        table = mounts.parse_mountinfo(Path("/proc/self/mountinfo").read_bytes())
-    except OSError:
-        return
-    mount = mounts.mount_of(table, os.fsencode(path.resolve()))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.stat().st_size == 0:
+            return None
+        return _revision(path)
+    except OSError as error:
+        raise LedgerError(f"ledger.url: {path} cannot be used: {error.strerror}") from error
+    except sqlite3.DatabaseError as error:
+        raise LedgerError(
+            f"ledger.url: {path} cannot be read ({error}); put its backup back, or move it away: a new ledger is "
+            "made then, and what is there is judged anew"
+        ) from error
+
+
+def refuse_network(path: Path, mountinfo: bytes) -> None:
+    """Raise LedgerError if ``path`` is on a network file system, where WAL's shared memory does not hold.
+
+    ``mountinfo`` is the text of ``/proc/self/mountinfo``.
+    """
+    mount = mounts.mount_of(mounts.parse_mountinfo(mountinfo), os.fsencode(path.resolve()))
     if mounts.is_network(mount.fstype):
         raise LedgerError(
             f"ledger.url: {path} is on a network file system ({mount.fstype} from {mount.source}), where SQLite's "
@@ -63,12 +87,33 @@ def _refuse_network(path: Path) -> None:
 
 
 def check(made: sa.Engine) -> None:
-    """Raise LedgerError if the file is no SQLite database or cannot be opened."""
+    """Raise LedgerError if the ledger cannot be opened for writing."""
     try:
-        with made.connect() as connection:
-            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
+        with made.connect():
+            pass
     except DBAPIError as error:
-        raise LedgerError(f"ledger.url: {made.url.database}: {error.orig}") from error
+        raise LedgerError(f"ledger.url: {made.url.database} cannot be opened: {error.orig}") from error
+
+
+def _mountinfo() -> bytes:
+    try:
+        return Path("/proc/self/mountinfo").read_bytes()
+    except OSError:
+        return b""  # a sandbox without /proc: nothing says that it is a network's
+
+
+def _revision(path: Path) -> str | None:
+    """Return the revision of an existing file, which is opened for reading only."""
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        tables = {
+            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
+        if "alembic_version" in tables:
+            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            return None if found is None else str(found[0])
+    if tables:
+        raise LedgerError(f"ledger.url: {path} is another program's database; name a file of its own")
+    return None
 
 
 def append_only(connection: sa.Connection, table: str) -> None:
@@ -88,16 +133,19 @@ class NodeLock:
         self._file: IO[Any] | None = None
 
     def take(self) -> bool:
-        """Take the lock for as long as this process lives; return False if another process has it."""
+        """Take the lock for as long as this process lives; return False if another daemon has it."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         file = self._path.open("a+b")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            return False
-        self._file = file
-        return True
+        for _ in range(ATTEMPTS):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(ATTEMPT_SECONDS)  # whoever only asks for it has it for an instant
+            else:
+                self._file = file
+                return True
+        file.close()
+        return False
 
     def is_taken(self) -> bool:
         """Tell whether a daemon, of this process or of another, holds the lock."""

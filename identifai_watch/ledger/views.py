@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,16 @@ import sqlalchemy as sa
 
 from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Outcome
 from identifai_watch.ledger import rows, work
-from identifai_watch.ledger.schema import analyses, answers, files, folders, history, left
+from identifai_watch.ledger.schema import (
+    Instant,
+    analyses,
+    answers,
+    files,
+    folders,
+    history,
+    left,
+    requests,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +65,16 @@ class Left:
 def counts(tx: sa.Connection) -> Counts:
     """Count analyses and files by state, and what waits for a person."""
     of_analyses = sa.select(
-        analyses.c.state, sa.func.count(), sa.func.sum(analyses.c.doubt), sa.func.count(analyses.c.stuck_at)
+        analyses.c.state,
+        sa.func.count(),
+        sa.func.sum(sa.type_coerce(analyses.c.doubt, sa.Integer)),
+        sa.func.count(analyses.c.stuck_at),
     ).group_by(analyses.c.state)
     of_files = sa.select(
         files.c.state,
         files.c.outcome,
         sa.func.count(),
-        sa.func.sum(files.c.held),
+        sa.func.sum(sa.type_coerce(files.c.held, sa.Integer)),
         sa.func.count(files.c.stuck_at),
     ).group_by(files.c.state, files.c.outcome)
     by_state = dict.fromkeys(AnalysisState, 0)
@@ -94,8 +106,12 @@ def lines(
     stuck: bool = False,
     doubt: bool = False,
     limit: int | None = None,
+    after: File | None = None,
 ) -> Iterator[Line]:
-    """Iterate over files with their analyses, newest first; rows are streamed."""
+    """Iterate over files with their analyses, newest first; rows are streamed.
+
+    ``after`` goes on behind a file, so that a long list can be read in many short transactions.
+    """
     query = _lines().order_by(files.c.noticed_at.desc(), files.c.id.desc())
     if state is not None:
         query = query.where(files.c.state == state)
@@ -107,6 +123,9 @@ def lines(
         query = query.where(sa.or_(files.c.stuck_at.is_not(None), analyses.c.stuck_at.is_not(None)))
     if doubt:
         query = query.where(analyses.c.doubt.is_(True))
+    if after is not None:
+        place = sa.tuple_(files.c.noticed_at, files.c.id)
+        query = query.where(place < sa.tuple_(sa.literal(after.noticed_at, Instant()), sa.literal(after.id)))
     if limit is not None:
         query = query.limit(limit)
     for row in tx.execute(query, execution_options={"yield_per": 500}):
@@ -133,13 +152,83 @@ def left_at(tx: sa.Connection, folder_id: int, path: bytes) -> Left | None:
     return None if found is None else Left(reason=found.reason, left_at=found.left_at)
 
 
-def history_of(tx: sa.Connection, file: File) -> list[Happening]:
-    """Return all that happened to a file and to its content, in order."""
-    query = (
-        sa.select(history)
-        .where(sa.or_(history.c.file_id == file.id, history.c.analysis_id == file.analysis_id))
-        .order_by(history.c.id)
+def folder_ids(tx: sa.Connection, node: str) -> dict[str, int]:
+    """Return the numbers of the folders that a host has ever watched, by name."""
+    query = sa.select(folders.c.name, folders.c.id).where(folders.c.node == node)
+    return {row.name: row.id for row in tx.execute(query)}
+
+
+def lying_at(tx: sa.Connection, path: bytes) -> list[Line]:
+    """Return the files that were moved or copied to an absolute path outside of their folder, newest first."""
+    query = _lines().where(sa.or_(files.c.lies_at == path, files.c.copied_to == path))
+    return [_line(row) for row in tx.execute(query.order_by(files.c.id.desc()))]
+
+
+def queue(tx: sa.Connection) -> tuple[int, int]:
+    """Count the uploads that are still to be made: of new files, and of the backlog; what is held is none.
+
+    A file that was released and is not hashed yet counts as one upload, which is the most that it can cost.
+    """
+    of_contents = (
+        sa.select(analyses.c.backlog, sa.func.count())
+        .where(analyses.c.state == AnalysisState.QUEUED, analyses.c.due.is_not(None))
+        .group_by(analyses.c.backlog)
     )
+    of_files = (
+        sa.select(files.c.backlog, sa.func.count())
+        .where(
+            sa.text(
+                "files.state = 'waiting' AND files.held = 0 AND files.analysis_id IS NULL AND files.refusal IS NULL"
+            ),
+            files.c.missing == 0,
+        )
+        .group_by(files.c.backlog)
+    )
+    number = {False: 0, True: 0}
+    for query in (of_contents, of_files):
+        for backlog, found in tx.execute(query):
+            number[backlog] += found
+    return number[False], number[True]
+
+
+def ahead(tx: sa.Connection, analysis: Analysis) -> int:
+    """Count the queued contents that are sent before ``analysis``: hotter ones, and newer ones as hot as it is."""
+    query = (
+        sa.select(sa.func.count())
+        .select_from(analyses)
+        .where(
+            analyses.c.state == AnalysisState.QUEUED,
+            analyses.c.due.is_not(None),
+            sa.tuple_(analyses.c.priority, analyses.c.noticed_at)
+            > sa.tuple_(sa.literal(analysis.priority), sa.literal(analysis.noticed_at, Instant())),
+        )
+    )
+    return int(tx.execute(query).scalar_one())
+
+
+def posts(tx: sa.Connection, since: datetime) -> list[tuple[datetime, bool]]:
+    """Return the uploads made since an instant, ascending, and whether each was the backlog's."""
+    query = (
+        sa.select(requests.c.at, requests.c.backlog)
+        .where(requests.c.method == "POST", requests.c.at > since)
+        .order_by(requests.c.at)
+    )
+    return [(at, backlog) for at, backlog in tx.execute(query)]
+
+
+def history_of(tx: sa.Connection, file: File) -> list[Happening]:
+    """Return all that happened to a file, and to every analysis that it ever had, in order.
+
+    What happened to another file with the same content is that one's history.
+    """
+    had = sa.select(history.c.analysis_id).where(
+        history.c.file_id == file.id, history.c.analysis_id.is_not(None)
+    )
+    of_content = sa.and_(
+        history.c.file_id.is_(None),
+        sa.or_(history.c.analysis_id.in_(had), history.c.analysis_id == (file.analysis_id or 0)),
+    )
+    query = sa.select(history).where(sa.or_(history.c.file_id == file.id, of_content)).order_by(history.c.id)
     return [
         Happening(at=row.at, who=row.who, event=row.event, detail=json.loads(row.detail))
         for row in tx.execute(query)
@@ -150,7 +239,9 @@ def copies_of(tx: sa.Connection, file: File) -> list[File]:
     """Return the other files with the same content."""
     if file.sha256 is None:
         return []
-    query = work.select_files().where(files.c.sha256 == file.sha256, files.c.id != file.id)
+    # By way of the analyses, whose unique index begins with the hash: what is hashed has one.
+    same = sa.select(analyses.c.id).where(analyses.c.sha256 == file.sha256)
+    query = work.select_files().where(files.c.analysis_id.in_(same), files.c.id != file.id)
     return [rows.file(row) for row in tx.execute(query)]
 
 
@@ -186,8 +277,11 @@ def backlog(tx: sa.Connection) -> list[tuple[str, str | None, int, int]]:
     return [(name, media, number, int(size)) for name, media, number, size in tx.execute(query)]
 
 
-def unsettled(tx: sa.Connection) -> int:
-    """Return how many files still wait for their verdict or its delivery and are neither held nor stuck."""
+def unsettled(tx: sa.Connection, folder_ids: Collection[int] | None = None, path: bytes | None = None) -> int:
+    """Return how many files still wait for their verdict or its delivery and are neither held nor stuck.
+
+    Only those of ``folder_ids``, and only the one noticed at ``path``, if given.
+    """
     resting = sa.or_(files.c.stuck_at.is_not(None), analyses.c.stuck_at.is_not(None))
     query = (
         sa.select(sa.func.count())
@@ -195,6 +289,11 @@ def unsettled(tx: sa.Connection) -> int:
         .outerjoin(analyses, analyses.c.id == files.c.analysis_id)
         .where(files.c.state == FileState.WAITING, files.c.held.is_(False), files.c.missing == 0, ~resting)
     )
+    if folder_ids is not None:
+        query = query.where(files.c.folder_id.in_(folder_ids))
+    if path is not None:
+        parent, name = rows.split(path)
+        query = query.where(files.c.parent == parent, files.c.name == name)
     return int(tx.execute(query).scalar_one())
 
 
@@ -206,9 +305,15 @@ def _lines() -> sa.Select[Any]:
     )
 
 
+_FILE_NAMES = tuple(column.name for column in rows.FILE_COLUMNS)
+_ANALYSIS_NAMES = tuple(column.name for column in rows.ANALYSIS_COLUMNS)
+
+
 def _line(row: sa.Row[Any]) -> Line:
-    values = row._asdict()
-    joined = {name.removeprefix("a_"): values.pop(name) for name in list(values) if name.startswith("a_")}
+    """Return the line that a row of ``_lines`` holds: the file's columns, then those of its analysis."""
+    of_file, of_analysis = row[: len(_FILE_NAMES)], row[len(_FILE_NAMES) :]
+    joined = dict(zip(_ANALYSIS_NAMES, of_analysis, strict=True))
     return Line(
-        file=rows.file_of(values), analysis=None if joined["id"] is None else rows.analysis_of(joined)
+        file=rows.file_of(dict(zip(_FILE_NAMES, of_file, strict=True))),
+        analysis=None if joined["id"] is None else rows.analysis_of(joined),
     )

@@ -100,23 +100,6 @@ def upgrade() -> None:
         ),
         sqlite_strict=True,
     )
-    op.create_index(
-        "ix_analyses_claim", "analyses", ["claim"], unique=False, sqlite_where=sa.text("claim IS NOT NULL")
-    )
-    op.create_index("ix_analyses_due", "analyses", ["state", "media", "due"], unique=False)
-    op.create_index(
-        "ix_analyses_heatmap_due",
-        "analyses",
-        ["heatmap_due"],
-        unique=False,
-        sqlite_where=sa.text("heatmap_due IS NOT NULL"),
-    )
-    op.create_index(
-        op.f("ix_analyses_state_priority_noticed_at"),
-        "analyses",
-        ["state", "priority", "noticed_at"],
-        unique=False,
-    )
     op.create_table(
         "commands",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -128,9 +111,6 @@ def upgrade() -> None:
         sa.Column("answer", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_commands")),
         sqlite_strict=True,
-    )
-    op.create_index(
-        "ix_commands_open", "commands", ["id"], unique=False, sqlite_where=sa.text("done_at IS NULL")
     )
     op.create_table(
         "folders",
@@ -163,7 +143,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_requests")),
         sqlite_strict=True,
     )
-    op.create_index(op.f("ix_requests_method_at"), "requests", ["method", "at"], unique=False)
     op.create_table(
         "answers",
         sa.Column("analysis_id", sa.Integer(), nullable=False),
@@ -247,30 +226,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_files")),
         sqlite_strict=True,
     )
-    op.create_index(
-        "ix_files_admit",
-        "files",
-        ["folder_id", "priority", "noticed_at"],
-        unique=False,
-        sqlite_where=sa.text("state = 'waiting' AND held = 0 AND analysis_id IS NULL AND refusal IS NULL"),
-    )
-    op.create_index(op.f("ix_files_analysis_id"), "files", ["analysis_id"], unique=False)
-    op.create_index(
-        "ix_files_claim", "files", ["claim"], unique=False, sqlite_where=sa.text("claim IS NOT NULL")
-    )
-    op.create_index(
-        "ix_files_held", "files", ["folder_id", "noticed_at"], unique=False, sqlite_where=sa.text("held = 1")
-    )
-    op.create_index(op.f("ix_files_noticed_at_id"), "files", ["noticed_at", "id"], unique=False)
-    op.create_index(op.f("ix_files_state_due"), "files", ["state", "due"], unique=False)
-    op.create_index(
-        "uq_files_place",
-        "files",
-        ["folder_id", "parent", "name"],
-        unique=True,
-        sqlite_where=sa.text("lies_at IS NULL AND state <> 'superseded'"),
-        postgresql_where=sa.text("lies_at IS NULL AND state <> 'superseded'"),
-    )
     op.create_table(
         "left",
         sa.Column("folder_id", sa.Integer(), nullable=False),
@@ -303,6 +258,63 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_history")),
         sqlite_strict=True,
     )
-    op.create_index(op.f("ix_history_analysis_id"), "history", ["analysis_id"], unique=False)
-    op.create_index(op.f("ix_history_file_id"), "history", ["file_id"], unique=False)
+    _indexes()
     sqlite.append_only(op.get_bind(), "history")
+
+
+def _indexes() -> None:
+    _index("ix_analyses_claim", "analyses", ["claimed_by", "claim"], where="claimed_by IS NOT NULL")
+    _index("ix_analyses_deadline", "analyses", ["state", "deadline"], where="due IS NOT NULL")
+    _index("ix_analyses_due", "analyses", ["state", "media", "due"], where="due IS NOT NULL")
+    _index("ix_analyses_heatmap_due", "analyses", ["heatmap_due"], where="heatmap_due IS NOT NULL")
+    _index(
+        "ix_analyses_hottest",
+        "analyses",
+        ["state", "backlog", "priority", "noticed_at"],
+        where="due IS NOT NULL",
+    )
+    _index("ix_analyses_judged_at", "analyses", ["media", "judged_at"], where="judged_at IS NOT NULL")
+    _index("ix_analyses_oldest", "analyses", ["state", "backlog", "noticed_at"], where="due IS NOT NULL")
+    _index("ix_analyses_state", "analyses", ["state", "doubt", "stuck_at"])
+    _index("ix_commands_open", "commands", ["id"], where="done_at IS NULL")
+    _index(
+        "ix_files_admit",
+        "files",
+        ["folder_id", "priority", "noticed_at"],
+        where="state = 'waiting' AND held = 0 AND analysis_id IS NULL AND refusal IS NULL",
+    )
+    _index("ix_files_analysis_id", "files", ["analysis_id"])
+    _index("ix_files_claim", "files", ["claimed_by", "claim"], where="claimed_by IS NOT NULL")
+    _index("ix_files_delivered_at", "files", ["folder_id", "delivered_at"], where="delivered_at IS NOT NULL")
+    _index(
+        "ix_files_due",
+        "files",
+        ["folder_id", "state", sa.text("priority DESC"), "due"],
+        where="due IS NOT NULL",
+    )
+    _index("ix_files_held", "files", ["folder_id", "noticed_at"], where="held = 1")
+    _index("ix_files_noticed_at", "files", ["noticed_at", "id"])
+    _index("ix_files_refusal", "files", ["folder_id", "rules"], where="refusal IS NOT NULL")
+    _index("ix_files_state", "files", ["state", "outcome", "held", "stuck_at"])
+    _index(
+        "uq_files_place",
+        "files",
+        ["folder_id", "parent", "name"],
+        where="lies_at IS NULL AND state <> 'superseded'",
+        unique=True,
+    )
+    _index("ix_history_analysis_id", "history", ["analysis_id"])
+    _index("ix_history_file_id", "history", ["file_id"])
+    _index("ix_requests_at", "requests", ["method", "at", "backlog"])
+
+
+def _index(
+    name: str,
+    table: str,
+    columns: list[str | sa.TextClause],
+    *,
+    where: str | None = None,
+    unique: bool = False,
+) -> None:
+    picked = None if where is None else sa.text(where)
+    op.create_index(op.f(name), table, columns, unique=unique, sqlite_where=picked, postgresql_where=picked)

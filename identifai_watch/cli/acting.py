@@ -1,0 +1,275 @@
+"""What operators do to the ledger: release, pause, resume, retry, decide. Each is one order, carried out once."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from identifai_watch.cli import vendor
+from identifai_watch.cli.asking import confirm, files_at, give, tell, utc_now
+from identifai_watch.cli.opening import config_option, json_option, load, opened
+from identifai_watch.config import Config
+from identifai_watch.core.model import Choice, FileState, Label
+from identifai_watch.errors import RefusedError
+from identifai_watch.ledger import Ledger, views
+from identifai_watch.ledger.views import Line
+from identifai_watch.logs import shown
+
+_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(m|h|d|w)", re.IGNORECASE)
+_UNITS = {
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+paths_argument = click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="PATH...")
+
+
+class Since(click.ParamType[datetime]):
+    """An instant: a date, a date with a time (local unless it says its zone), or how long ago."""
+
+    name = "when"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Return the instant in UTC; what cannot be read is a usage error."""
+        ago = _AGO.fullmatch(str(value).strip())
+        try:
+            if ago is not None:
+                return utc_now() - float(ago[1]) * _UNITS[ago[2].lower()]
+            return datetime.fromisoformat(str(value).strip()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(
+                f"{value!r} is no instant; write 2026-07-01, 2026-07-01T18:30 or 7d, 12h, 30m", param, ctx
+            )
+
+
+# The backlog.
+
+
+@click.group("backlog", invoke_without_command=True)
+@config_option
+@json_option
+@click.pass_context
+def backlog_command(ctx: click.Context, config_path: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's flag
+    """Show what is held, and release it.
+
+    Files that lay in a folder before it was first watched are held where there are many: neither hashed nor sent.
+    """
+    ctx.obj = (config_path, as_json)
+    if ctx.invoked_subcommand is not None:
+        return
+    with opened(load(config_path)) as ledger:
+        held = _held(ledger)
+    if as_json:
+        click.echo(json.dumps(held))
+    elif not held:
+        click.echo("Nothing is held.")
+    else:
+        _show_held(held)
+
+
+def _held(ledger: Ledger) -> list[dict[str, Any]]:
+    with ledger.read() as tx:
+        return [
+            {"folder": folder, "media": media, "files": files, "bytes": size}
+            for folder, media, files, size in views.backlog(tx)
+        ]
+
+
+def _show_held(held: list[dict[str, Any]]) -> None:
+    """Print what is held as a table, and how it is released."""
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and the orders do not need it
+    from rich.table import Table  # noqa: PLC0415 - likewise
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, justify in (("folder", "left"), ("kind", "left"), ("files", "right"), ("bytes", "right")):
+        table.add_column(name, justify="right" if justify == "right" else "left")
+    for row in held:
+        table.add_row(shown(row["folder"]), row["media"] or "?", f"{row['files']:,}", f"{row['bytes']:,}")
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    console.print(
+        "\nidentifai-watch backlog release [--newer-than 7d] [--limit N] [--folder NAME] has them judged."
+    )
+
+
+@backlog_command.command("release")
+@click.option("--newer-than", type=Since(), help="Only files modified since: a date, or 7d, 12h, 30m ago.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many, the newest first.")
+@click.option("--folder", "name", help="Only this folder's.")
+@config_option
+@json_option
+@click.pass_context
+def release_command(
+    ctx: click.Context,
+    newer_than: datetime | None,
+    limit: int | None,
+    name: str | None,
+    config_path: Path | None,
+    as_json: bool,  # noqa: FBT001 - click's flag
+) -> None:
+    """Have held files judged, the newest first."""
+    above_path, above_json = ctx.obj
+    config = load(config_path or above_path)
+    with opened(config) as ledger:
+        arguments: dict[str, Any] = {"node": ledger.node, "limit": limit}
+        if name is not None:
+            arguments["folder"] = _folder_name(config, name)
+        if newer_than is not None:
+            arguments["newer_than"] = newer_than.isoformat()
+        answer = give(config, ledger, "release", arguments)
+        left = sum(row["files"] for row in _held(ledger))
+    released = 0 if answer is None else answer["released"]
+    tell(answer, f"Released {_files(released)}; {left:,} stay held.", as_json=as_json or above_json)
+
+
+def _folder_name(config: Config, name: str) -> str:
+    if config.folder_named(name) is None:
+        known = ", ".join(folder.name for folder in config.folders)
+        raise RefusedError(f"there is no folder {name!r} in the configuration; known: {known}")
+    return name
+
+
+# The account.
+
+
+@click.command("pause")
+@click.option("--why", default="by hand", show_default=True, help="For whoever looks at the status.")
+@config_option
+@json_option
+def pause_command(why: str, config_path: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's flag
+    """Send nothing more until resumed; verdicts still come in."""
+    config = load(config_path)
+    with opened(config) as ledger:
+        answer = give(config, ledger, "pause", {"why": why})
+    words = "Paused: nothing more is sent, verdicts still come in. identifai-watch resume goes on."
+    tell(answer, words, as_json=as_json)
+
+
+@click.command("resume")
+@config_option
+@json_option
+def resume_command(config_path: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's flag
+    """Send again; a pause that the account itself is in is looked at now."""
+    config = load(config_path)
+    with opened(config) as ledger:
+        answer = give(config, ledger, "resume", {})
+    words = "Sending again."
+    if answer is not None and answer.get("reason") is not None:
+        words = f"The account itself is paused ({answer['reason']}); it is looked at again now."
+    tell(answer, words, as_json=as_json)
+
+
+# Files.
+
+
+@click.command("retry")
+@paths_argument
+@click.option("--stuck", is_flag=True, help="All that is stuck.")
+@click.option("--folder", "name", help="Accept what is mounted at this folder's root now.")
+@config_option
+@json_option
+def retry_command(
+    paths: tuple[Path, ...],
+    stuck: bool,  # noqa: FBT001 - click's flag
+    name: str | None,
+    config_path: Path | None,
+    as_json: bool,  # noqa: FBT001 - click's flag
+) -> None:
+    """Try again what is stuck or was refused; it goes on where it stood, and nothing is paid again.
+
+    With --folder, accept that a folder's root is on another file system than it was.
+    """
+    if bool(paths) + stuck + (name is not None) != 1:
+        raise click.UsageError("Say what to try again: PATH..., --stuck or --folder NAME.")
+    config = load(config_path)
+    with opened(config) as ledger:
+        if name is not None:
+            answer = give(config, ledger, "reach", {"folder": _folder_name(config, name)})
+            words = f"Whatever file system folder {name} is on now is accepted."
+        elif stuck:
+            answer = give(config, ledger, "retry", {"stuck": True})
+            words = _retried(answer)
+        else:
+            numbers = [line.file.id for line in files_at(config, ledger, paths)]
+            answer = give(config, ledger, "retry", {"files": numbers})
+            words = _retried(answer)
+    tell(answer, words, as_json=as_json)
+
+
+def _retried(answer: dict[str, Any] | None) -> str:
+    if answer is None:
+        return ""
+    words = f"{_files(answer['retried']).capitalize()} tried again."
+    if answer["retried"] == 0:
+        words = "Nothing to try again: it is under way, or its verdict stands."
+    return (
+        f"{words} The account is paused; see identifai-watch status."
+        if answer["account"] == "paused"
+        else words
+    )
+
+
+@click.command("decide")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("choice", type=click.Choice([choice.value for choice in Choice]))
+@click.option("--reason", required=True, help="Why, for the sidecar and the history.")
+@click.option("--tell-vendor", is_flag=True, help="Force the label at identifAI too. That cannot be undone.")
+@yes_option
+@config_option
+@json_option
+def decide_command(
+    path: Path,
+    choice: str,
+    reason: str,
+    tell_vendor: bool,  # noqa: FBT001 - click's flag
+    yes: bool,  # noqa: FBT001 - click's flag
+    config_path: Path | None,
+    as_json: bool,  # noqa: FBT001 - click's flag
+) -> None:
+    """Record the desk's own judgement of a file.
+
+    It is local and can be decided anew; the file goes where it says, and identifAI's verdict is kept as it is.
+    """
+    if not reason.strip():
+        raise click.UsageError("The reason is empty; the desk will want to know it.")
+    config = load(config_path)
+    with opened(config) as ledger:
+        line = files_at(config, ledger, (path,))[0]
+        if line.file.state not in {FileState.WAITING, FileState.DELIVERED}:
+            raise RefusedError(f"{shown(str(path))} is {line.file.state}: there is nothing to decide about")
+        label = _label(line, Choice(choice)) if tell_vendor else None
+        override = None if label is None else vendor.prepared(config, ledger, line, label)
+        if override is not None:
+            confirm(f"identifAI will call these bytes {label} for ever. Tell it?", yes=yes)
+        answer = give(config, ledger, "decide", {"files": [line.file.id], "choice": choice, "reason": reason})
+        words = f"Decided: {shown(str(path))} is {choice}."
+        if override is not None:
+            told = vendor.send(ledger, override)
+            answer = give(config, ledger, "overridden", {"files": [line.file.id], "label": told}) and answer
+            words += f" identifAI was told, and now forces {told}."
+    tell(answer, words, as_json=as_json)
+
+
+def _label(line: Line, choice: Choice) -> Label:
+    """Return what the vendor is to be told; raise where there is nothing that it could be told."""
+    verdict = None if line.analysis is None else line.analysis.verdict
+    if verdict is None:
+        raise RefusedError("identifAI has given no verdict on it yet, so there is nothing to tell it")
+    match choice:
+        case Choice.HUMAN:
+            return Label.HUMAN
+        case Choice.ARTIFICIAL:
+            return Label.ARTIFICIAL
+        case Choice.CONFIRMED:
+            return verdict.forced or verdict.classification
+        case Choice.INCONCLUSIVE:
+            raise click.UsageError("identifAI can only be told human or artificial, not inconclusive.")
+
+
+def _files(count: int) -> str:
+    return f"{count:,} file" if count == 1 else f"{count:,} files"

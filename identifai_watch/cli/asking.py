@@ -1,0 +1,143 @@
+"""Orders from the command line: the files that paths name, and what came of an order.
+
+An order is one row in the ledger. A daemon that is alive carries it out; without one the command does it itself,
+in the same transaction.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from identifai_watch import orders
+from identifai_watch.cli.opening import folder_of, operator
+from identifai_watch.config import Config
+from identifai_watch.errors import RefusedError
+from identifai_watch.ledger import Ledger, Transaction, desk, intake, views
+from identifai_watch.ledger.views import Line
+from identifai_watch.logs import shown
+from identifai_watch.orders import Answer
+from identifai_watch.places import AD_HOC
+from identifai_watch.shift import Shift
+
+PATIENCE_SECONDS = 5.0
+"""How long a daemon is given to carry an order out before the command says that it is queued."""
+
+LOOK_SECONDS = 0.05
+
+
+def give(config: Config, ledger: Ledger, verb: str, arguments: dict[str, Any]) -> Answer | None:
+    """Give an order and return what came of it; None if the daemon has not come to it yet.
+
+    Raises:
+        RefusedError: It cannot be carried out.
+    """
+    shift = Shift(config=config, ledger=ledger)
+    is_daemons = ledger.lock.is_taken()
+    with ledger.write() as tx:
+        now = shift.clock()
+        number = desk.ask(tx, verb, arguments, who=operator(), now=now)
+        if not is_daemons:
+            answer = _carry_out(tx, shift, desk.command(tx, number))
+            desk.answered(tx, number, answer, now)
+    return answered(ledger, number, PATIENCE_SECONDS if is_daemons else 0.0)
+
+
+def answered(ledger: Ledger, number: int, seconds: float) -> Answer | None:
+    """Wait for what came of an order; return None if that is not known within ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with ledger.read() as tx:
+            answer = desk.command(tx, number).answer
+        if answer is not None:
+            if "error" in answer:
+                raise RefusedError(str(answer["error"]))
+            return answer
+        if time.monotonic() >= deadline:
+            return None
+        time.sleep(LOOK_SECONDS)
+
+
+def _carry_out(tx: Transaction, shift: Shift, command: desk.Command) -> Answer:
+    """Carry an order out without a daemon; what a daemon would do at its next start is written down for it."""
+    if command.verb == "reach":
+        name = str(command.arguments["folder"])
+        intake.pin(tx, intake.folder(tx, shift.ledger.node, name).id, None)
+        return {"folder": name}
+    return orders.carry_out(tx, command, shift.step(tx))
+
+
+def files_at(config: Config, ledger: Ledger, paths: Sequence[Path]) -> list[Line]:
+    """Return the file that each path stands for: where it was noticed, or where it lies now.
+
+    Raises:
+        RefusedError: Some are not known; all of them are named.
+    """
+    found: list[Line] = []
+    strangers: list[str] = []
+    with ledger.read() as tx:
+        for path in paths:
+            line = line_at(tx, config, ledger.node, path)
+            if line is None:
+                strangers.append(str(path))
+            else:
+                found.append(line)
+    if strangers:
+        listed = ", ".join(shown(name) for name in strangers)
+        raise RefusedError(
+            f"not known: {listed}; nothing was done. identifai-watch explain PATH says why a file is not judged"
+        )
+    return found
+
+
+def line_at(tx: Transaction, config: Config, node: str, path: Path) -> Line | None:
+    """Return the file that a path stands for, with its analysis; None if the ledger knows none."""
+    numbers = views.folder_ids(tx, node)
+    for name, relative in _readings(config, path):
+        found = views.at(tx, numbers[name], relative) if name in numbers else []
+        if found:
+            return found[0]
+    return next(iter(views.lying_at(tx, os.fsencode(path.absolute()))), None)
+
+
+def _readings(config: Config, path: Path) -> Iterator[tuple[str, bytes]]:
+    """Give what a path may stand for: a file of the folder that it lies in, or a single file."""
+    with suppress(RefusedError):
+        yield folder_of(config, path)
+    yield AD_HOC, os.path.realpath(os.fsencode(path)).lstrip(b"/")
+
+
+def tell(answer: Answer | None, words: str, *, as_json: bool) -> None:
+    """Print what came of an order, or that the daemon still has to come to it."""
+    if as_json:
+        click.echo(json.dumps({"queued": answer is None} | (answer or {})))
+    elif answer is None:
+        click.echo("The order is queued: the daemon carries it out when it comes to it.")
+    else:
+        click.echo(words)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before what cannot be taken back; ``yes`` is the answer given beforehand.
+
+    Raises:
+        RefusedError: The answer was no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Nobody can be asked here; say --yes.")
+    if not click.confirm(question, err=True):
+        raise RefusedError("not confirmed; nothing was done")
+
+
+def utc_now() -> datetime:
+    """Return the instant, with its zone."""
+    return datetime.now(UTC)

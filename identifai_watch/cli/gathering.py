@@ -1,0 +1,187 @@
+"""What the reading commands show, gathered from the configuration and the ledger in short transactions.
+
+Nothing is written, not even a ledger: where there is none yet, there is nothing to show.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from identifai_watch.cli.opening import folder_of, node, opened
+from identifai_watch.config import Config, Folder
+from identifai_watch.core import gate, report
+from identifai_watch.core.gate import Limits
+from identifai_watch.core.model import Account, AnalysisState, File, FileState, Outcome
+from identifai_watch.core.report import Post, Queue, Report, WatchedFolder
+from identifai_watch.core.sidecar import shown
+from identifai_watch.errors import RefusedError
+from identifai_watch.ledger import Ledger, Transaction, budget, desk, views
+from identifai_watch.ledger.views import Line
+
+PAGE = 500
+"""Lines that one transaction reads: a long one would keep the write-ahead log from ending while somebody pages."""
+
+Filters = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A path that was asked for: absolute, and in which watched folder under which path there, if in any."""
+
+    absolute: bytes
+    folder: Folder | None
+    path: bytes
+
+
+@contextmanager
+def opened_to_read(config: Config) -> Iterator[Ledger | None]:
+    """Open the ledger; None if there is none yet, for one made by whoever asks would not be the daemon's."""
+    if not Path(config.ledger.url.removeprefix("sqlite:///")).exists():
+        yield None
+        return
+    with opened(config) as ledger:
+        yield ledger
+
+
+def limits_of(config: Config) -> Limits:
+    """Return the account's limits and the purse, as configured."""
+    api = config.api
+    return Limits(**{name: getattr(api, name) for name in Limits.__dataclass_fields__})
+
+
+def report_of(config: Config, ledger: Ledger | None, now: datetime) -> Report:
+    """Return how things stand."""
+    if ledger is None:
+        return _blank(config)
+    is_running = ledger.lock.is_taken()
+    limits = limits_of(config)
+    with ledger.read() as tx:
+        account = budget.account(tx)
+        fresh, backlog = views.queue(tx)
+        made = posts(tx, limits, now)
+        counts = views.counts(tx)
+        since, news = desk.node_report(tx, node()) or (None, {})
+    queue = Queue(fresh=fresh, backlog=backlog)
+    return Report(
+        analyses=counts.analyses,
+        files=counts.files,
+        outcomes=counts.outcomes,
+        settling=int(news.get("settling", 0)) if is_running else 0,
+        held=counts.held,
+        stuck=counts.stuck,
+        doubt=counts.doubt,
+        left=counts.left,
+        account=account,
+        folders=watched(config, news.get("folders", []), is_running=is_running),
+        queue=queue,
+        eta=report.eta(queue, made, limits, account, now),
+        is_running=is_running,
+        since=since if is_running else None,
+    )
+
+
+def _blank(config: Config) -> Report:
+    """Return how things stand before the first daemon."""
+    return Report(
+        analyses=dict.fromkeys(AnalysisState, 0),
+        files=dict.fromkeys(FileState, 0),
+        outcomes=dict.fromkeys(Outcome, 0),
+        settling=0,
+        held=0,
+        stuck=0,
+        doubt=0,
+        left=0,
+        account=Account(),
+        folders=watched(config, [], is_running=False),
+        queue=Queue(fresh=0, backlog=0),
+        eta=timedelta(0),
+        is_running=False,
+        since=None,
+    )
+
+
+def watched(config: Config, reported: list[dict[str, Any]], *, is_running: bool) -> tuple[WatchedFolder, ...]:
+    """Return the folders of the configuration, then those that a running daemon still has from an older one."""
+    by_name = {one["name"]: one for one in reported}
+    folders = [
+        report.folder(one.name, shown(one.root), by_name.pop(one.name, None)) for one in config.folders
+    ]
+    if is_running:
+        folders += [
+            report.folder(name, shown(os.fsencode(one["path"])), one) for name, one in by_name.items()
+        ]
+    return tuple(folders)
+
+
+def posts(tx: Transaction, limits: Limits, now: datetime) -> list[Post]:
+    """Return the uploads made that the limits and the purse still remember."""
+    reach = gate.MINUTE if limits.posts_per_day <= 0 else gate.DAY
+    return [Post(at=at, backlog=backlog) for at, backlog in views.posts(tx, now - reach)]
+
+
+def each_line(ledger: Ledger | None, filters: Filters, limit: int | None) -> Iterator[Line]:
+    """Iterate over files with their analyses, newest first, in many short transactions."""
+    last: File | None = None
+    left = limit
+    while ledger is not None and left != 0:
+        page = PAGE if left is None else min(PAGE, left)
+        with ledger.read() as tx:
+            found = list(views.lines(tx, **filters, limit=page, after=last))
+        yield from found
+        if len(found) < page:
+            return
+        last = found[-1].file
+        left = None if left is None else left - page
+
+
+def check_folder(config: Config, ledger: Ledger | None, name: str | None) -> None:
+    """Raise RefusedError if no folder is called ``name``, neither in the configuration nor in the ledger."""
+    if name is None or config.folder_named(name) is not None:
+        return
+    if ledger is not None:
+        with ledger.read() as tx:
+            if name in views.folder_ids(tx, node()):
+                return
+    known = ", ".join(folder.name for folder in config.folders)
+    raise RefusedError(f"there is no folder {name}; configured are {known}")
+
+
+def located(config: Config, path: Path) -> Place:
+    """Return where a path lies: in which watched folder, also if links lead to it, or in none."""
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link that is the file itself
+    for candidate in (absolute, absolute.parent.resolve() / absolute.name):
+        try:
+            name, relative = folder_of(config, candidate)
+        except RefusedError:
+            continue
+        return Place(absolute=os.fsencode(candidate), folder=config.folder_named(name), path=relative)
+    root = next((one for one in config.folders if absolute.resolve() == one.path.resolve()), None)
+    return Place(absolute=os.fsencode(absolute), folder=root, path=b"")
+
+
+def lines_at(tx: Transaction, place: Place) -> list[Line]:
+    """Return the files that were noticed at, or lie at, a place; the one that stands for it first."""
+    from identifai_watch.places import AD_HOC  # noqa: PLC0415 - it takes pathspec along, which a list needs not
+
+    numbers = views.folder_ids(tx, node())
+    found: list[Line] = []
+    if place.folder is not None and place.folder.name in numbers:
+        found = views.at(tx, numbers[place.folder.name], place.path)
+    if not found:
+        found = views.lying_at(tx, place.absolute)
+    if not found and AD_HOC in numbers:
+        found = views.at(tx, numbers[AD_HOC], place.absolute.lstrip(b"/"))
+    return found
+
+
+def nowhere(config: Config, place: Place) -> RefusedError:
+    """Return the error for a path in no watched folder that the ledger does not know either."""
+    watched_paths = ", ".join(shown(folder.root) for folder in config.folders)
+    return RefusedError(
+        f"{shown(place.absolute)} lies in no watched folder, and the ledger does not know it; "
+        f"watched are {watched_paths}"
+    )

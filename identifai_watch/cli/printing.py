@@ -1,0 +1,245 @@
+"""How the reading commands look to people: at 80 columns, on a terminal and in a pipe."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from identifai_watch.core.explaining import PAUSES, REMEDIES, Circumstances, Explanation
+from identifai_watch.core.model import AccountState, Outcome
+from identifai_watch.core.report import Report, Row, WatchedFolder
+
+COLOURS: Mapping[str, str] = {
+    Outcome.HUMAN: "green",
+    Outcome.ARTIFICIAL: "magenta",
+    Outcome.UNCERTAIN: "yellow",
+    Outcome.REJECTED: "red",
+    "ok": "green",
+    "degraded": "yellow",
+    "unavailable": "red",
+    "stuck": "red",
+}
+
+
+TOLD = frozenset({"verdict", "sha256", "media", "size", "identifier", "priority"})
+"""What ``show`` need not repeat of the analysis, since it stands with the file."""
+
+
+def console() -> Console:
+    """Return a console on which a file's name is never taken for markup, a link or an emoji."""
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+def span(length: timedelta) -> str:
+    """Return a length of time as people say it."""
+    seconds = max(0, round(length.total_seconds()))
+    for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{round(seconds / size)} {unit}"
+    return f"{seconds} s"
+
+
+def instant(at: datetime | None, now: datetime) -> str:
+    """Return an instant with its distance from now."""
+    if at is None:
+        return "never"
+    said = at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"{said} (in {span(at - now)})" if at > now else f"{said} ({span(now - at)} ago)"
+
+
+def status(report: Report, now: datetime) -> Panel:
+    """Return how things stand, as a panel."""
+    parts: list[RenderableType] = [
+        facts(
+            [
+                ("Daemon", _daemon(report, now)),
+                ("Account", _account(report, now)),
+                ("Uploads", _uploads(report)),
+                ("Files", _counted(report.files)),
+                ("", f"settling {report.settling}, held {report.held}, left alone {report.left}"),
+                ("Contents", _counted(report.analyses)),
+                ("Outcomes", _counted(report.outcomes)),
+            ]
+        ),
+        Text(),
+        _folders(report.folders, now),
+    ]
+    attention = list(_attention(report))
+    if attention:
+        parts += [Text(), *attention]
+    return Panel(Group(*parts), title="identifai-watch", title_align="left", box=box.ROUNDED)
+
+
+def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
+    """Return names and what is to be said of each, in two columns; what does not fit is folded."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, value)
+    return table
+
+
+def explanation(found: Explanation, around: Circumstances) -> Table:
+    """Return why a file is where it is."""
+    rows = [("File", around.path), ("Folder", around.folder), ("State", found.state), ("Why", found.says)]
+    if found.rule is not None:
+        rows.append(("Rule", found.rule))
+    if found.until is not None:
+        rows.append(("Next", f"about {instant(found.until, around.now)}"))
+    if found.remedy is not None:
+        rows.append(("To do", found.remedy))
+    rows += [("Note" if not number else "", note) for number, note in enumerate(found.notes)]
+    return facts(row for row in rows if row[1])
+
+
+def one_file(document: Row) -> Group:
+    """Return one file with everything that is known of it, from the document of ``show --json``."""
+    file, analysis, verdict = document["file"], document["analysis"], document["verdict"]
+    parts: list[RenderableType] = [facts(_said(file, skip={"decision"}))]
+    for title, block in (
+        ("Verdict", verdict and {name: value for name, value in verdict.items() if name != "c2pa"}),
+        ("C2PA", verdict and verdict["c2pa"]),
+        ("Desk's decision", file["decision"]),
+        ("Analysis", analysis and {name: value for name, value in analysis.items() if name not in TOLD}),
+    ):
+        if block:
+            parts += [Text(), Text(title, style="bold underline"), facts(_said(block))]
+    for title, lines in (
+        ("Copies", [f"{one['folder']}: {one['path']} ({one['state']})" for one in document["copies"]]),
+        ("Editions", [_edition(one) for one in document["editions"]]),
+        ("Before at this place", [_earlier(one) for one in document["earlier"]]),
+    ):
+        if lines:
+            parts += [Text(), Text(title, style="bold underline"), *(Text(f"  {line}") for line in lines)]
+    return Group(*parts, Text(), Text("History", style="bold underline"), _history(document["history"]))
+
+
+def _daemon(report: Report, now: datetime) -> Text:
+    if report.is_running:
+        return Text(f"runs since {instant(report.since, now)}", style="green")
+    return Text("does not run: nothing is judged until it does (identifai-watch run)", style="yellow")
+
+
+def _account(report: Report, now: datetime) -> Text:
+    account = report.account
+    credits_left = (
+        "" if account.credits is None else f", {account.credits:g} credits {_when(account.credits_at, now)}"
+    )
+    if account.state is AccountState.PAUSED and account.reason is not None:
+        detail = f" ({account.detail})" if account.detail else ""
+        said = f"paused: {PAUSES[account.reason]}{detail}{credits_left}"
+        if account.next_probe_at is not None:
+            said += f"; looked at again {_when(account.next_probe_at, now)}"
+        return Text(
+            f"{said}. {REMEDIES[account.reason][0].upper()}{REMEDIES[account.reason][1:]}", style="red"
+        )
+    if account.hold_until is not None and account.hold_until > now:
+        return Text(
+            f"all right, but identifAI cannot be reached or asks us to wait; tried {_when(account.hold_until, now)}",
+            style="yellow",
+        )
+    return Text(f"all right{credits_left}")
+
+
+def _when(at: datetime | None, now: datetime) -> str:
+    if at is None:
+        return ""
+    return f"in {span(at - now)}" if at > now else f"{span(now - at)} ago"
+
+
+def _uploads(report: Report) -> str:
+    number = report.queue.total
+    if not number:
+        return "none to make"
+    if report.eta is None:
+        return f"{number} to make, but the purse of posts_per_day never allows them"
+    lasts = "at once" if report.eta < timedelta(seconds=1) else f"about {span(report.eta)}"
+    return f"{number} to make, {lasts} at the account's limits"
+
+
+def _counted(numbers: Mapping[Any, int]) -> Text:
+    parts = [
+        Text(f"{name} {number}", style=COLOURS.get(name, "") if number else "dim")
+        for name, number in numbers.items()
+    ]
+    return Text(", ").join(parts)
+
+
+def _folders(folders: Iterable[WatchedFolder], now: datetime) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, pad_edge=False)
+    for name in ("Folder", "Health", "Noticed by", "Scanned", "Path"):
+        table.add_column(name, overflow="fold")
+    for one in folders:
+        # What a daemon alone knows is told once a minute: a scan may be over that was not told of yet.
+        scanned = "-" if one.last_scan_at is None else _when(one.last_scan_at, now)
+        health = Text(one.health, style=COLOURS[one.health])
+        path = Text(one.path)
+        if one.reason is not None:
+            path.append(f"\n{one.reason}", style=COLOURS[one.health])
+        table.add_row(one.name, health, one.mode, scanned, path)
+    return table
+
+
+def _attention(report: Report) -> Iterator[Text]:
+    """Yield what a person should see to, each with its remedy."""
+    if report.stuck:
+        yield Text(f"{report.stuck} stuck: identifai-watch list --stuck, then retry", style="red")
+    if report.doubt:
+        yield Text(
+            f"{report.doubt} in doubt, perhaps paid for without an answer: identifai-watch list --doubt",
+            style="yellow",
+        )
+    if report.held:
+        yield Text(f"{report.held} held since before the daemon: identifai-watch backlog", style="yellow")
+
+
+def _said(block: Mapping[str, Any], skip: Iterable[str] = ()) -> Iterator[tuple[str, str | Text]]:
+    """Yield what is known of a block of a document, name by name; what is not, or counts nothing, is left out."""
+    for name, value in block.items():
+        if value is None or value in ([], (), 0) or name in skip:
+            continue
+        text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        if name.endswith(("_at", "due", "deadline")):
+            text = f"{text[:19].replace('T', ' ')} UTC"
+        yield name.replace("_", " "), Text("yes" if value is True else text, style=COLOURS.get(text, ""))
+
+
+def _edition(one: Row) -> str:
+    verdict = one["verdict"]
+    said = (
+        one["reason"] or "" if verdict is None else f"{verdict['classification']} {verdict['confidence']:g}"
+    )
+    return f"{one['edition']}: {one['state']} {said} {one['judged_at'] or ''}".rstrip()
+
+
+def _earlier(one: Row) -> str:
+    return f"{one['state']} {one['outcome'] or ''} noticed {one['noticed_at']} sha256 {(one['sha256'] or '?')[:16]}"
+
+
+def _history(happenings: Iterable[Row]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for wraps in (False, False, True):
+        table.add_column(no_wrap=not wraps, overflow="fold")
+    for one in happenings:
+        detail = ", ".join(
+            f"{name}: {_short(value)}" for name, value in one["detail"].items() if value is not None
+        )
+        said = Text(one["event"], style="bold")
+        said.append(f"  {detail}" if detail else "", style="not bold")
+        table.add_row(one["at"][:19].replace("T", " "), one["who"], said)
+    return table
+
+
+def _short(value: object) -> str:
+    match value:
+        case {"classification": label, "confidence": confidence}:
+            return f"{label} {confidence:g}"
+        case _:
+            text = str(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -1,0 +1,253 @@
+"""``status``, ``list``, ``show``, ``explain`` and ``export``: reading commands, with or without a daemon."""
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from io import TextIOWrapper
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from identifai_watch.cli import gathering
+from identifai_watch.cli.gathering import Filters, each_line, located, nowhere, opened_to_read, report_of
+from identifai_watch.cli.opening import config_option, json_option, load
+from identifai_watch.core import report
+from identifai_watch.core.model import FileState, Outcome
+from identifai_watch.core.report import Row
+from identifai_watch.core.sidecar import shown, timestamp
+from identifai_watch.errors import Exit, RefusedError
+from identifai_watch.ledger import Transaction, views
+from identifai_watch.ledger.views import Line
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula: a file's name may come from anybody."""
+
+path_argument = click.argument("path", type=click.Path(path_type=Path))
+
+
+def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that choose files."""
+    for option in (
+        click.option("--doubt", is_flag=True, help="Only what was perhaps paid for without an answer."),
+        click.option("--stuck", is_flag=True, help="Only what is not tried again by itself."),
+        click.option("--folder", help="Only files of this folder, by its name."),
+        click.option(
+            "--outcome", type=click.Choice([one.value for one in Outcome]), help="Only files of this outcome."
+        ),
+        click.option(
+            "--state", type=click.Choice([one.value for one in FileState]), help="Only files in this state."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command("status")
+@config_option
+@json_option
+def status_command(*, config_path: Path | None, as_json: bool) -> None:
+    """Show how things stand, and what is waited for; works with and without a daemon."""
+    config = load(config_path)
+    now = datetime.now(UTC)
+    with opened_to_read(config) as ledger:
+        found = report_of(config, ledger, now)
+    if as_json:
+        click.echo(json.dumps(report.status_json(found)))
+        return
+    from identifai_watch.cli import printing  # noqa: PLC0415 - rich is for people, who wait 0.1 s longer
+
+    printing.console().print(printing.status(found, now))
+
+
+@click.command("list")
+@config_option
+@json_option
+@filter_options
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
+def list_command(
+    *, config_path: Path | None, as_json: bool, limit: int | None, folder: str | None, **filters: Any
+) -> None:
+    """List files with their verdicts, newest first; with --json one object a line."""
+    config = load(config_path)
+    with opened_to_read(config) as ledger, _standard_output() as out:
+        gathering.check_folder(config, ledger, folder)
+        lines = each_line(ledger, _filters(folder=folder, **filters), limit)
+        for text in _as_json(lines) if as_json else _for_people(lines):
+            out.write(f"{text}\n")
+
+
+@click.command("show")
+@config_option
+@json_option
+@path_argument
+def show_command(*, config_path: Path | None, as_json: bool, path: Path) -> None:
+    """Show one file: its verdict, its copies, its editions and its whole history."""
+    config = load(config_path)
+    place = located(config, path)
+    with opened_to_read(config) as ledger:
+        if ledger is None:
+            raise _unknown(place)
+        with ledger.read() as tx:
+            lines = gathering.lines_at(tx, place)
+            if not lines:
+                raise nowhere(config, place) if place.folder is None else _unknown(place)
+            document = _document(tx, lines)
+    if as_json:
+        click.echo(json.dumps(document))
+        return
+    from identifai_watch.cli import printing  # noqa: PLC0415 - rich is for people
+
+    printing.console().print(printing.one_file(document))
+
+
+@click.command("explain")
+@config_option
+@json_option
+@path_argument
+def explain_command(*, config_path: Path | None, as_json: bool, path: Path) -> None:
+    """Say why a file was or was not judged, what it waits for, and what can be done."""
+    from identifai_watch.cli.tracing import explain  # noqa: PLC0415 - the folder's rules are for this command alone
+    from identifai_watch.core.explaining import explanation_json  # noqa: PLC0415 - likewise
+
+    config = load(config_path)
+    with opened_to_read(config) as ledger:
+        found, around = explain(config, ledger, located(config, path), datetime.now(UTC))
+    if as_json:
+        click.echo(json.dumps(explanation_json(found, around)))
+        return
+    from identifai_watch.cli import printing  # noqa: PLC0415 - rich is for people
+
+    printing.console().print(printing.explanation(found, around))
+
+
+@click.command("export")
+@config_option
+@filter_options
+@click.option("--format", "kind", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
+@click.option(
+    "-o", "--output", default="-", show_default=True, help="The file to write; - is standard output."
+)
+def export_command(
+    *, config_path: Path | None, kind: str, output: str, folder: str | None, **filters: Any
+) -> None:
+    """Write files and verdicts as CSV or JSON lines, newest first."""
+    config = load(config_path)
+    with opened_to_read(config) as ledger:
+        gathering.check_folder(config, ledger, folder)
+        lines = each_line(ledger, _filters(folder=folder, **filters), None)
+        rows = (report.export_row(line.file, line.analysis) for line in lines)
+        with _writing(output) as out:
+            _write_csv(out, rows) if kind == "csv" else _write_jsonl(out, rows)
+
+
+def _filters(
+    *, state: str | None, outcome: str | None, folder: str | None, stuck: bool, doubt: bool
+) -> Filters:
+    return {
+        "state": None if state is None else FileState(state),
+        "outcome": None if outcome is None else Outcome(outcome),
+        "folder": folder,
+        "stuck": stuck,
+        "doubt": doubt,
+    }
+
+
+def _as_json(lines: Iterable[Line]) -> Iterator[str]:
+    for line in lines:
+        yield json.dumps(report.line_json(line.file, line.analysis))
+
+
+def _for_people(lines: Iterable[Line]) -> Iterator[str]:
+    yield report.LIST_HEAD
+    for line in lines:
+        yield report.line_text(line.file, line.analysis)
+
+
+def _unknown(place: gathering.Place) -> RefusedError:
+    path = shown(place.absolute)
+    return RefusedError(f"the ledger does not know {path}; identifai-watch explain says why")
+
+
+def _document(tx: Transaction, lines: list[Line]) -> Row:
+    """Return all that the ledger knows of the file that stands first in ``lines``, and of those before it there."""
+    file, analysis = lines[0].file, lines[0].analysis
+    analysed = None if analysis is None else report.analysis_json(analysis)
+    editions = [] if analysis is None else views.editions_of(tx, analysis)
+    return {
+        "file": report.file_json(file, analysis),
+        "verdict": None if analysed is None else analysed["verdict"],
+        "analysis": analysed,
+        "copies": [report.line_json(copy, None) for copy in views.copies_of(tx, file)],
+        "editions": [report.analysis_json(one) for one in editions] if len(editions) > 1 else [],
+        "earlier": [report.line_json(line.file, line.analysis) for line in lines[1:]],
+        "history": [
+            {"at": timestamp(one.at), "who": one.who, "event": one.event, "detail": one.detail}
+            for one in views.history_of(tx, file)
+        ],
+    }
+
+
+@contextmanager
+def _standard_output() -> Iterator[IO[str]]:
+    """Lend the standard output as UTF-8, in blocks: a line at a time is slow for a million of them."""
+    out = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", errors="backslashreplace", newline="")
+    try:
+        yield out
+        out.flush()
+    except BrokenPipeError:
+        # The reader went away, as `list | head` does: what is left goes nowhere, and that is no failure.
+        with Path(os.devnull).open("wb") as nowhere_at_all:
+            os.dup2(nowhere_at_all.fileno(), sys.stdout.fileno())
+        raise SystemExit(Exit.OK) from None
+    finally:
+        out.detach()  # else closing it would close the process's own
+
+
+@contextmanager
+def _writing(output: str) -> Iterator[IO[str]]:
+    """Lend what an export goes to: a file appears whole, or not at all."""
+    if output == "-":
+        with _standard_output() as out:
+            yield out
+        return
+    path = Path(output)
+    # A device or a pipe is written as it is; a file is written beside its place and then put there.
+    is_special = path.exists() and not path.is_file()
+    written = path if is_special else path.with_name(f".identifai-{path.name}.{os.getpid()}")
+    try:
+        with written.open(
+            "w" if is_special else "x", encoding="utf-8", errors="backslashreplace", newline=""
+        ) as out:
+            yield out
+            out.flush()
+        if not is_special:
+            written.replace(path)
+    except OSError as error:
+        raise RefusedError(f"{output} cannot be written: {error.strerror}") from error
+    finally:
+        if not is_special:
+            written.unlink(missing_ok=True)
+
+
+def _write_csv(out: IO[str], rows: Iterable[Row]) -> None:
+    writer = csv.writer(out)
+    writer.writerow(report.EXPORTED)
+    for row in rows:
+        writer.writerow([_cell(row[name]) for name in report.EXPORTED])
+
+
+def _write_jsonl(out: IO[str], rows: Iterable[Row]) -> None:
+    for row in rows:
+        out.write(json.dumps(row) + "\n")
+
+
+def _cell(value: object) -> object:
+    """Return what stands in a cell; text that a spreadsheet would run as a formula is quoted."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

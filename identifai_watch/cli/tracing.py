@@ -1,0 +1,192 @@
+"""``explain``: what rules, ledger, account and one look at the disk say of a path, put together."""
+
+import os
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from identifai_watch.cli.gathering import Place, limits_of, lines_at, nowhere, posts
+from identifai_watch.cli.opening import node
+from identifai_watch.config import Config, Folder
+from identifai_watch.core import explaining, report
+from identifai_watch.core.explaining import Circumstances, Explanation
+from identifai_watch.core.model import Account, AnalysisState, FileState
+from identifai_watch.core.sidecar import shown
+from identifai_watch.errors import RefusedError
+from identifai_watch.folder.ignores import ignored
+from identifai_watch.folder.look import ignore_sigio, look
+from identifai_watch.folder.opening import FolderError, MissingError, NotRegularError, UnreadableError
+from identifai_watch.folder.roots import inspect_root
+from identifai_watch.folder.rules import why_not_directory, why_not_file
+from identifai_watch.ledger import Ledger, Transaction, budget, desk, views
+from identifai_watch.ledger.views import Left, Line
+from identifai_watch.places import rules_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the ledger knows of a place: the file that stands for it, or why it was left alone."""
+
+    line: Line | None
+    left: Left | None
+    around: Circumstances
+
+
+def explain(
+    config: Config, ledger: Ledger | None, place: Place, now: datetime
+) -> tuple[Explanation, Circumstances]:
+    """Return why the file at ``place`` was or was not judged, and what that was decided from.
+
+    Raises:
+        RefusedError: The path lies in no watched folder, or there is nothing, and the ledger does not know it.
+    """
+    known = _known(config, ledger, place, now)
+    line, around, folder = known.line, known.around, place.folder
+    exists = around.trouble is None and os.path.lexists(place.absolute)
+    if line is not None:
+        found = explaining.of_row(line.file, line.analysis, around)
+        if folder is None or not exists:
+            return found, around
+        if line.file.state is FileState.GONE:
+            back = "It was gone, and is there again: the next scan takes it up."
+            return replace(found, says=back, remedy=None), around
+        if found.state == "waiting":
+            return _from_disk(config, folder, place, known), around
+        return _with_today(found, folder, place, line), around
+    if folder is None:
+        raise nowhere(config, place)
+    if around.trouble is not None:
+        says = f"The ledger does not know it, and its folder is out of reach: {around.trouble}."
+        return Explanation(state="not noticed yet", says=says), around
+    if not exists:
+        raise RefusedError(
+            f"there is nothing at {shown(place.absolute)}, and the ledger has never known anything there"
+        )
+    return _from_disk(config, folder, place, known), around
+
+
+def _known(config: Config, ledger: Ledger | None, place: Place, now: datetime) -> Known:
+    """Ask the ledger for all that concerns a place, in one transaction."""
+    name = "" if place.folder is None else place.folder.name
+    around = Circumstances(
+        now=now,
+        path=shown(place.absolute),
+        folder=name,
+        is_running=ledger is not None and ledger.lock.is_taken(),
+        account=Account(),
+    )
+    if ledger is None:
+        return Known(line=None, left=None, around=around)
+    with ledger.read() as tx:
+        line = next(
+            (line for line in lines_at(tx, place) if line.file.state is not FileState.SUPERSEDED), None
+        )
+        number = views.folder_ids(tx, node()).get(name)
+        left = None if number is None or line is not None else views.left_at(tx, number, place.path)
+        around = replace(
+            around,
+            account=budget.account(tx),
+            folder=name if line is None else line.file.folder,
+            trouble=_trouble(tx, name) if around.is_running else None,
+        )
+        if line is not None and line.analysis is not None and line.analysis.state is AnalysisState.QUEUED:
+            around = _queueing(tx, config, line, around)
+    return Known(line=line, left=left, around=around)
+
+
+def _trouble(tx: Transaction, name: str) -> str | None:
+    """Return why a running daemon cannot reach a folder, if it cannot."""
+    reported: dict[str, Any] = (desk.node_report(tx, node()) or (None, {}))[1]
+    for one in reported.get("folders", []):
+        if one["name"] == name and one["health"] == "unavailable":
+            return str(one["reason"])
+    return None
+
+
+def _queueing(tx: Transaction, config: Config, line: Line, around: Circumstances) -> Circumstances:
+    """Return the circumstances with those of an upload that is still to be made: its place in line and the purse."""
+    if line.analysis is None:
+        return around
+    limits, now = limits_of(config), around.now
+    purse = budget.purse(tx, limits, now)
+    left = purse.backlog_left if line.analysis.backlog else purse.left
+    ahead = views.ahead(tx, line.analysis)
+    made = [post.at for post in posts(tx, limits, now)]
+    return replace(
+        around,
+        is_purse_empty=left == 0,
+        purse_empty_until=budget.purse_refills_at(tx, now) if left == 0 else None,
+        ahead=ahead,
+        sent_about=report.last_instant(ahead + 1, made, limits.windows("POST"), now),
+    )
+
+
+def _with_today(found: Explanation, folder: Folder, place: Place, line: Line) -> Explanation:
+    """Add what a look at the disk tells beyond the ledger: it was changed since, or today's rules leave it alone."""
+    notes = list(found.notes)
+    rule = _rule(folder, place.path)
+    if rule is not None and line.file.lies_at is None:
+        notes.append(f"by today's rules it would be left alone ({rule}); what the ledger knows goes on")
+    shape, now = line.file.fingerprint, os.lstat(place.absolute)
+    if (shape.size, shape.mtime_ns) != (now.st_size, now.st_mtime_ns):
+        notes.append("it was changed since: when it has settled, it is judged as a new content")
+    return replace(found, notes=tuple(notes))
+
+
+def _rule(folder: Folder, path: bytes) -> str | None:
+    """Return the rule of the configuration, or of a file in the tree, by which a path is left alone."""
+    try:
+        return why_not_file(path, rules_of(folder)) or ignored(folder.root, path)
+    except FolderError:
+        return None  # its root does not answer: the look tells
+
+
+def _from_disk(config: Config, folder: Folder, place: Place, known: Known) -> Explanation:
+    """Explain a path that no analysis stands for, by its rules and by one look at it."""
+    if not os.path.islink(place.absolute) and os.path.isdir(place.absolute):  # noqa: PTH112, PTH114 - bytes
+        return _directory(folder, place.path)
+    rule = _rule(folder, place.path)
+    if rule is not None:
+        return explaining.of_rule(rule)
+    if known.left is not None:
+        found = explaining.of_rule(known.left.reason)
+        since = known.left.left_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return replace(found, notes=(f"found so at {since}; looked at again when it or the rules change",))
+    ignore_sigio()
+    try:
+        network = inspect_root(folder.root).network
+        seen = look(folder.root, place.path, network=network)
+    except FolderError as error:
+        return _unseen(error)
+    return explaining.of_look(
+        place.path.rpartition(b"/")[2],
+        seen.sniffed,
+        seen.sample,
+        folder.media_policy(config.limits.by_media()),
+        folder.settle_policy(network=network),
+        known.around,
+    )
+
+
+def _directory(folder: Folder, path: bytes) -> Explanation:
+    rules = rules_of(folder)
+    # A name below it that only a rule for the whole directory takes.
+    rule = why_not_directory(path, rules) or _rule(folder, (path + b"/" if path else b"") + b"anything")
+    if rule is not None and not rule.startswith("not in include"):
+        return explaining.of_rule(rule)
+    return Explanation(state="watched", says="It is a directory: the files in it are watched.")
+
+
+def _unseen(error: FolderError) -> Explanation:
+    says = f"It cannot be looked at: {error}."
+    match error:
+        case NotRegularError():
+            return explaining.of_rule(str(error))
+        case UnreadableError():
+            return Explanation(
+                state="unreadable", says=says, remedy="give the daemon's user the right to read it"
+            )
+        case MissingError():
+            return Explanation(state="gone", says="It went away while it was looked at.")
+        case _:
+            return Explanation(state="unavailable", says=says, remedy="it is tried again by itself")

@@ -1,0 +1,290 @@
+"""What people are shown: the ledger's rows as a ``Report``, one file as a line, and how both look as JSON.
+
+The commands and the status page show the same values. Reading them is left to the ledger, printing to the commands.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from identifai_watch.core.gate import Limits, Window
+from identifai_watch.core.model import Account, Analysis, AnalysisState, File, FileState, Outcome
+from identifai_watch.core.sidecar import shown, timestamp
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedFolder:
+    """One folder as its daemon last reported it; ``path`` is safe to print."""
+
+    name: str
+    path: str
+    health: str
+    mode: str
+    reason: str | None
+    last_scan_at: datetime | None
+
+
+NEVER_WATCHED = "no daemon has watched it yet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """How many uploads are still to be made: for what came while the daemon ran, and for what was there before."""
+
+    fresh: int
+    backlog: int
+
+    @property
+    def total(self) -> int:
+        """How many there are in all."""
+        return self.fresh + self.backlog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """An upload that was made, and whether the backlog's share of the purse paid for it."""
+
+    at: datetime
+    backlog: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """How things stand.
+
+    ``stuck`` counts what waits for a person, ``left`` the files that were looked at and left alone. ``eta`` is how
+    long the uploads still take, None if they never end. ``since`` is None unless a daemon runs.
+    """
+
+    analyses: Mapping[AnalysisState, int]
+    files: Mapping[FileState, int]
+    outcomes: Mapping[Outcome, int]
+    settling: int
+    held: int
+    stuck: int
+    doubt: int
+    left: int
+    account: Account
+    folders: tuple[WatchedFolder, ...]
+    queue: Queue
+    eta: timedelta | None
+    is_running: bool
+    since: datetime | None
+
+
+def folder(name: str, path: str, reported: Mapping[str, Any] | None) -> WatchedFolder:
+    """Return a folder of the configuration with what the daemon ``reported`` of it, None if it never did."""
+    if reported is None:
+        return WatchedFolder(
+            name=name, path=path, health="unavailable", mode="scan", reason=NEVER_WATCHED, last_scan_at=None
+        )
+    scanned = reported["last_scan_at"]
+    return WatchedFolder(
+        name=name,
+        path=path,
+        health=reported["health"],
+        mode=reported["mode"],
+        reason=reported["reason"],
+        last_scan_at=None if scanned is None else datetime.fromisoformat(scanned),
+    )
+
+
+def status_json(report: Report) -> Row:
+    """Return the document of ``status --json``; ``eta_seconds`` is null if the uploads never end."""
+    return {
+        "analyses": dict(report.analyses),
+        "files": dict(report.files),
+        "settling": report.settling,
+        "held": report.held,
+        "stuck": report.stuck,
+        "doubt": report.doubt,
+        "outcomes": dict(report.outcomes),
+        "account": {
+            "state": report.account.state,
+            "reason": report.account.reason,
+            "next_probe_at": timestamp(report.account.next_probe_at),
+        },
+        "folders": [asdict(one) | {"last_scan_at": timestamp(one.last_scan_at)} for one in report.folders],
+        "backlog": {
+            "uploads": report.queue.total,
+            "eta_seconds": None if report.eta is None else math.ceil(report.eta.total_seconds()),
+        },
+        "daemon": {"running": report.is_running, "since": timestamp(report.since)},
+    }
+
+
+def line_json(file: File, analysis: Analysis | None) -> Row:
+    """Return one line of ``list --json``; a path that is no UTF-8 is escaped."""
+    verdict = None if analysis is None else analysis.verdict
+    return {
+        "path": shown(file.path),
+        "folder": file.folder,
+        "state": file.state,
+        "outcome": file.outcome,
+        "confidence": None if verdict is None else verdict.confidence,
+        "media": file.media,
+        "size": file.fingerprint.size,
+        "sha256": None if file.sha256 is None else file.sha256.hex(),
+        "identifier": None if analysis is None else analysis.identifier,
+        "noticed_at": timestamp(file.noticed_at),
+        "delivered_at": timestamp(file.delivered_at),
+        "lies_at": None if file.lies_at is None else shown(file.lies_at),
+        "reason": why(file, analysis),
+    }
+
+
+LIST_HEAD = f"{'':<10} {'':>4}  {'kind':<5}  {'noticed (UTC)':<16}  folder: path"
+
+
+def line_text(file: File, analysis: Analysis | None) -> str:
+    """Return one line of ``list`` for people, below LIST_HEAD; what may be long comes last."""
+    row = line_json(file, analysis)
+    where = row["state"] if file.state is not FileState.DELIVERED else row["outcome"]
+    if file.stuck_at is not None or (analysis is not None and analysis.stuck_at is not None):
+        where = "stuck"
+    elif file.held:
+        where = "held"
+    confidence = "" if row["confidence"] is None else f"{row['confidence']:.2f}"
+    noticed = f"{file.noticed_at:%Y-%m-%d %H:%M}"
+    doubt = " (in doubt)" if analysis is not None and analysis.doubt else ""
+    kind = row["media"] or "-"
+    return f"{where:<10} {confidence:>4}  {kind:<5}  {noticed}  {file.folder}: {row['path']}{doubt}"
+
+
+EXPORTED = (
+    "path",
+    "folder",
+    "state",
+    "outcome",
+    "confidence",
+    "media",
+    "size",
+    "sha256",
+    "identifier",
+    "noticed_at",
+    "delivered_at",
+    "lies_at",
+    "reason",
+    "classification",
+    "heuristic",
+    "unknown",
+    "forced",
+    "c2pa_state",
+    "c2pa_issuer",
+    "c2pa_digital_source_type",
+    "decision",
+    "decision_reason",
+    "decided_by",
+    "decided_at",
+    "duplicate",
+    "doubt",
+    "submitted_at",
+    "judged_at",
+)
+"""The columns of ``export``: those of ``list``, then the verdict, the desk's decision and the times."""
+
+
+def export_row(file: File, analysis: Analysis | None) -> Row:
+    """Return one row of ``export``, with the columns EXPORTED in their order."""
+    verdict = None if analysis is None else analysis.verdict
+    c2pa = None if verdict is None else verdict.c2pa
+    decision = file.decision
+    return line_json(file, analysis) | {
+        "classification": None if verdict is None else verdict.classification,
+        "heuristic": None if verdict is None else verdict.heuristic,
+        "unknown": None if verdict is None else verdict.unknown,
+        "forced": None if verdict is None else verdict.forced,
+        "c2pa_state": None if c2pa is None else c2pa.state,
+        "c2pa_issuer": None if c2pa is None else c2pa.issuer,
+        "c2pa_digital_source_type": None if c2pa is None else c2pa.digital_source_type,
+        "decision": None if decision is None else decision.choice,
+        "decision_reason": None if decision is None else decision.reason,
+        "decided_by": None if decision is None else decision.by,
+        "decided_at": None if decision is None else timestamp(decision.at),
+        "duplicate": file.duplicate,
+        "doubt": analysis is not None and analysis.doubt,
+        "submitted_at": None if analysis is None else timestamp(analysis.submitted_at),
+        "judged_at": None if analysis is None else timestamp(analysis.judged_at),
+    }
+
+
+def analysis_json(analysis: Analysis) -> Row:
+    """Return an analysis with its verdict, for ``show --json``."""
+    values: Row = asdict(analysis)
+    del values["id"], values["noticed_at"]
+    return {
+        name: timestamp(value) if isinstance(value, datetime) else value
+        for name, value in (values | {"sha256": analysis.sha256.hex()}).items()
+    }
+
+
+def file_json(file: File, analysis: Analysis | None) -> Row:
+    """Return one file with its decision and its times, for ``show --json``."""
+    decision = file.decision
+    return line_json(file, analysis) | {
+        "held": file.held,
+        "backlog": file.backlog,
+        "duplicate": file.duplicate,
+        "copied_to": None if file.copied_to is None else shown(file.copied_to),
+        "destination": None if file.destination is None else shown(file.destination),
+        "decision": None if decision is None else asdict(decision) | {"at": timestamp(decision.at)},
+        "hashed_at": timestamp(file.hashed_at),
+        "due": timestamp(file.due),
+        "stuck_at": timestamp(file.stuck_at),
+        "failures": file.failures,
+    }
+
+
+def why(file: File, analysis: Analysis | None) -> str | None:
+    """Return why a file is as it is, in words: its outcome's reason, our refusal, or what went wrong so far."""
+    if file.reason is not None or file.refusal is not None:
+        return file.reason or file.refusal
+    return None if analysis is None or file.state is FileState.DELIVERED else analysis.reason
+
+
+def eta(
+    queue: Queue, posts: Sequence[Post], limits: Limits, account: Account, now: datetime
+) -> timedelta | None:
+    """Return how long it takes until the last of the uploads to make leaves; None if the purse never allows it.
+
+    ``posts`` are those of the sliding day, ascending; where there is no purse, those of the last minute do. The
+    account's own wait counts as far as its end is known: an operator's pause counts as if it ended now.
+    """
+    if queue.total == 0:
+        return timedelta(0)
+    starts_at = max(now, account.hold_until or now, account.next_probe_at or now)
+    ends = []
+    for uploads, purse, made in (
+        (queue.total, limits.purse(backlog=False), posts),
+        (queue.backlog, limits.purse(backlog=True), [post for post in posts if post.backlog]),
+    ):
+        if uploads == 0:
+            continue
+        if purse is not None and purse.count <= 0:
+            return None
+        windows = (*limits.windows("POST"), *([] if purse is None else [purse]))
+        ends.append(last_instant(uploads, [post.at for post in made], windows, starts_at))
+    return max(ends) - now
+
+
+def last_instant(
+    count: int, sent: Sequence[datetime], windows: Iterable[Window], starts_at: datetime
+) -> datetime:
+    """Return about when the last of ``count`` further requests may leave, without going through each of them.
+
+    A window that is full again and again repeats its pattern once a span; what is left over is a matter of the
+    windows inside it.
+    """
+    ordered = sorted(windows, key=lambda window: window.span)
+    if not ordered:
+        return starts_at
+    *inner, window = ordered
+    cycles, last = divmod(count - 1, window.count)
+    first_out = len(sent) + last - window.count
+    waits_until = sent[first_out] + window.span if first_out >= 0 else starts_at
+    in_cycle = max(starts_at, waits_until, last_instant(last + 1, sent, inner, starts_at))
+    return max(in_cycle + cycles * window.span, last_instant(count, sent, inner, starts_at))

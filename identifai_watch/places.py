@@ -1,0 +1,45 @@
+"""Where a path is judged: in the watched folder that takes it, else in the place of single files.
+
+Names only: the disk is not looked at.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from identifai_watch import config
+from identifai_watch.config import Folder
+from identifai_watch.folder.rules import Rules, why_not_file
+
+AD_HOC = "(judge)"
+"""The folder of the files that ``judge`` names outside every folder; their paths are relative to ``/``."""
+
+
+def ad_hoc_folder() -> Folder:
+    """Return the folder of single files: their verdicts go to the ledger, and nothing is written beside them."""
+    text = (
+        f'[[folder]]\npath = "/"\nname = "{AD_HOC}"\naction = "record"\nevents = "off"\nexisting = "judge"\n'
+    )
+    return config.parse(text, Path("/")).folders[0]
+
+
+def place_of(folders: Sequence[Folder], path: bytes) -> tuple[Folder, bytes]:
+    """Return the folder that the file at an absolute path is judged in, and its path there.
+
+    What a watched folder does not take, its own results for instance, is a single file like any other.
+    """
+    for folder in folders:
+        root = folder.root.rstrip(b"/") + b"/"
+        relative = path.removeprefix(root)
+        if relative != path and why_not_file(relative, rules_of(folder)) is None:
+            return folder, relative
+    return ad_hoc_folder(), path.lstrip(b"/")
+
+
+def rules_of(folder: Folder) -> Rules:
+    """Return which names of a folder are looked at."""
+    return Rules(
+        include=folder.include,
+        exclude=folder.exclude,
+        recursive=folder.recursive,
+        destinations=folder.own_places(),
+    )

@@ -1,0 +1,1215 @@
+"""What every ledger keeps, whichever engine it lies on: the engine is a parameter of every test here."""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.exc import DBAPIError
+
+from identifai_watch.core import lifecycle
+from identifai_watch.core.gate import DAY, Limits
+from identifai_watch.core.lifecycle import Duty, Policy
+from identifai_watch.core.model import (
+    Account,
+    AccountState,
+    Analysis,
+    AnalysisEvent,
+    AnalysisState,
+    Barred,
+    Begun,
+    Choice,
+    Decision,
+    Deferred,
+    Delivered,
+    Destined,
+    Errored,
+    File,
+    FileEvent,
+    FileState,
+    Fingerprint,
+    Healthy,
+    Judged,
+    Label,
+    Media,
+    Missed,
+    Outcome,
+    Overdue,
+    Overridden,
+    PauseReason,
+    Pending,
+    Provenance,
+    Refused,
+    Reopened,
+    Retried,
+    Seen,
+    Undelivered,
+    Unsent,
+    Uploaded,
+    Verdict,
+)
+from identifai_watch.ledger import Ledger, budget, claims, desk, intake, rows, schema, tree, views, work
+from identifai_watch.ledger.claims import TTL
+from identifai_watch.ledger.intake import Arrival, Content
+from identifai_watch.ledger.work import Claimant, Step
+
+Transaction = sa.Connection
+
+
+def a_copy(of: Path, folder: Path) -> str:
+    """Copy an empty SQLite ledger, made once, and return the copy's URL: that is quicker than making each anew."""
+    original = of / "ledger.db"
+    if not original.exists():
+        Ledger(f"sqlite:///{original}", node=NODE).close()
+    shutil.copy(original, folder / "ledger.db")
+    return f"sqlite:///{folder}/ledger.db"
+
+
+ENGINES: Mapping[str, Callable[[Path, Path], str]] = {"sqlite": a_copy}
+"""How to come by an empty ledger of each engine, given a folder that all tests share and one of the test's own."""
+
+NODE = "studio"
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+SHAPE = Fingerprint(size=10, mtime_ns=1_000, ctime_ns=2_000, inode=3)
+OTHER_SHAPE = Fingerprint(size=11, mtime_ns=1_500, ctime_ns=2_500, inode=3)
+ME = Claimant(node=NODE, token="run-1")
+ANOTHER = Claimant(node="attic", token="run-2")
+VERDICT = Verdict(
+    classification=Label.HUMAN,
+    confidence=0.9,
+    heuristic="Majority",
+    models=("one", "two"),
+    forced=Label.ARTIFICIAL,
+    nsfw=False,
+    c2pa=Provenance(state="Valid", issuer="Somebody", digital_source_type=None),
+    api_version="1.1.0",
+    result_url="https://example.org/1",
+)
+RAW = b'{"identifier": "id-1"}'
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder that all tests share."""
+    return tmp_path_factory.mktemp("ledgers")
+
+
+@pytest.fixture(params=ENGINES)
+def ledger(request: pytest.FixtureRequest, shared: Path, tmp_path: Path) -> Iterator[Ledger]:
+    """Give an empty ledger of each engine in turn."""
+    opened = Ledger(ENGINES[request.param](shared, tmp_path), node=NODE)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def tx(ledger: Ledger) -> Iterator[Transaction]:
+    """Give a transaction that writes."""
+    with ledger.write() as connection:
+        yield connection
+
+
+@pytest.fixture
+def drop(tx: Transaction) -> int:
+    """Give the number of a watched folder."""
+    return intake.folder(tx, NODE, "drop").id
+
+
+def at(seconds: float = 0, others_at: datetime | None = None) -> Step:
+    """Build a step at an instant after NOW."""
+    return Step(now=NOW + seconds * SECOND, policy=Policy(others_at=others_at), who="test")
+
+
+def an_arrival(folder_id: int, path: bytes = b"a.jpg", **changes: Any) -> Arrival:
+    """Build an arrival."""
+    values: dict[str, Any] = {
+        "folder_id": folder_id,
+        "path": path,
+        "fingerprint": SHAPE,
+        "noticed_at": NOW,
+        "media": Media.IMAGE,
+    }
+    return Arrival(**(values | changes))
+
+
+def a_content(mark: int = 1, media: Media = Media.IMAGE, options: str = "{}") -> Content:
+    """Build a content."""
+    return Content(sha256=bytes([mark]) * 32, media=media, mime="image/jpeg", options=options)
+
+
+def admitted(
+    tx: Transaction, folder_id: int, path: bytes = b"a.jpg", mark: int = 1, **changes: Any
+) -> tuple[File, Analysis]:
+    """Admit a file; return it with its analysis."""
+    file = intake.admit(tx, an_arrival(folder_id, path, **changes), a_content(mark), at())
+    return file, analysis_of(tx, file)
+
+
+def analysis_of(tx: Transaction, file: File) -> Analysis:
+    """Return the analysis of a file."""
+    assert file.analysis_id is not None
+    return work.analysis(tx, file.analysis_id)
+
+
+def again(tx: Transaction, file: File) -> File:
+    """Return a file as it is now."""
+    found = work.file(tx, file.id)
+    assert found is not None
+    return found
+
+
+def advanced(tx: Transaction, analysis: Analysis, *events: AnalysisEvent, seconds: float = 1) -> Analysis:
+    """Advance an analysis by events."""
+    for event in events:
+        assert work.advance(tx, analysis.id, event, at(seconds)) is not None
+    return work.analysis(tx, analysis.id)
+
+
+def judged(tx: Transaction, folder_id: int, path: bytes = b"a.jpg", mark: int = 1) -> tuple[File, Analysis]:
+    """Admit a file and have its content judged."""
+    file, analysis = admitted(tx, folder_id, path, mark)
+    analysis = advanced(tx, analysis, Begun(), Uploaded(f"id-{mark}"), Judged(VERDICT, RAW))
+    return again(tx, file), analysis
+
+
+def delivered(tx: Transaction, folder_id: int, path: bytes = b"a.jpg", mark: int = 1) -> File:
+    """Admit a file, have it judged and its verdict delivered."""
+    file, _ = judged(tx, folder_id, path, mark)
+    work.advance_file(tx, file.id, Destined(Outcome.HUMAN, None, None), at(2))
+    work.advance_file(tx, file.id, Delivered(None, None), at(2))
+    return again(tx, file)
+
+
+def uploads(tx: Transaction, *folders: int, seconds: float = 1, **options: Any) -> list[bytes]:
+    """Claim one upload after another; return the paths."""
+    found = []
+    while claimed := claims.claim_upload(tx, ME, NOW + seconds * SECOND, folder_ids=folders, **options):
+        found.append(claimed[1].path)
+    return found
+
+
+def events(tx: Transaction) -> list[str]:
+    """Return the history's events, in order."""
+    return list(tx.execute(sa.select(schema.history.c.event).order_by(schema.history.c.id)).scalars())
+
+
+# Rows and values.
+
+
+def test_an_analysis_comes_back_as_it_was_written(tx: Transaction, drop: int) -> None:
+    """Every field of an analysis, its verdict and instants included, survives the ledger."""
+    _, analysis = admitted(tx, drop)
+    full = replace(
+        analysis,
+        state=AnalysisState.JUDGED,
+        doubt=True,
+        backlog=True,
+        priority=3,
+        due=None,
+        failures=2,
+        failing_since=NOW,
+        resubmissions=1,
+        malformed=2,
+        stuck_at=NOW + timedelta(microseconds=1),
+        reason="because",
+        identifier="id-1",
+        sent_name="00ff.jpg",
+        ref_id="ref",
+        submitted_at=NOW,
+        deadline=NOW + DAY,
+        judged_at=NOW,
+        heatmap_due=NOW,
+        heatmap_failures=1,
+        verdict=VERDICT,
+    )
+    work.put_analysis(tx, full)
+    assert full == work.analysis(tx, analysis.id)
+
+
+def test_a_file_comes_back_as_it_was_written(tx: Transaction, drop: int) -> None:
+    """Every field of a file survives the ledger, bytes that are no UTF-8 included."""
+    file, _ = admitted(tx, drop, b"a/b\xe9/c\n.jpg")
+    full = replace(
+        file,
+        state=FileState.DELIVERED,
+        backlog=True,
+        priority=2,
+        rules="{}",
+        duplicate=True,
+        decision=Decision(choice=Choice.INCONCLUSIVE, reason="who knows", by="ann", at=NOW),
+        outcome=Outcome.UNCERTAIN,
+        reason="decided",
+        delivered_at=NOW,
+        failures=1,
+        failing_since=NOW,
+        stuck_at=NOW,
+        lies_at=b"/elsewhere/\xff",
+        copied_to=b"copies/c",
+        missing=1,
+    )
+    work.put_file(tx, full)
+    assert full == work.file(tx, file.id)
+
+
+def test_a_number_that_no_file_has_is_none(tx: Transaction) -> None:
+    """A command may name a file that never was."""
+    assert work.file(tx, 99) is None
+
+
+def test_a_folder_is_one_for_each_node_and_name(tx: Transaction, drop: int) -> None:
+    """A folder is known again by its name on its host, and its root is pinned."""
+    intake.pin(tx, drop, "/dev/sda1 (ext4, /)")
+    assert (drop, "/dev/sda1 (ext4, /)") == (
+        intake.folder(tx, NODE, "drop").id,
+        intake.folder(tx, NODE, "drop").filesystem,
+    )
+    assert intake.folder(tx, "attic", "drop").id != drop
+
+
+def test_a_transaction_is_kept_whole_or_not_at_all(ledger: Ledger) -> None:
+    """What fails half-way leaves nothing behind."""
+
+    def fails() -> None:
+        with ledger.write() as tx:
+            intake.folder(tx, NODE, "drop")
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fails()
+    with ledger.read() as tx:
+        assert {} == views.folder_ids(tx, NODE)
+
+
+# Admission.
+
+
+def test_a_new_content_is_queued(tx: Transaction, drop: int) -> None:
+    """A file with a content that was never seen causes one analysis, due at once."""
+    file, analysis = admitted(tx, drop, b"a/b.jpg", priority=2, backlog=True)
+    assert (FileState.WAITING, False, None, NOW) == (file.state, file.duplicate, file.due, file.hashed_at)
+    assert (AnalysisState.QUEUED, NOW, 2, True) == (
+        analysis.state,
+        analysis.due,
+        analysis.priority,
+        analysis.backlog,
+    )
+
+
+def test_a_copy_shares_the_analysis(tx: Transaction, drop: int) -> None:
+    """The same content is paid once, under however many names."""
+    first, _ = admitted(tx, drop)
+    copy, _ = admitted(tx, drop, b"copy.jpg")
+    assert (first.analysis_id, True) == (copy.analysis_id, copy.duplicate)
+    assert [b"a.jpg"] == uploads(tx, drop)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [a_content(2), a_content(media=Media.VIDEO), a_content(options='{"with_heatmap": true}')],
+    ids=["bytes", "media", "options"],
+)
+def test_other_bytes_media_or_options_are_another_analysis(
+    tx: Transaction, drop: int, other: Content
+) -> None:
+    """What is paid for is unique by (sha256, media, options)."""
+    file, _ = admitted(tx, drop)
+    another = intake.admit(tx, an_arrival(drop, b"b.jpg"), other, at())
+    assert (True, False) == (file.analysis_id != another.analysis_id, another.duplicate)
+
+
+def test_a_copy_of_what_is_judged_is_delivered_at_once(tx: Transaction, drop: int) -> None:
+    """A copy that arrives later costs nothing and gets its sidecar."""
+    judged(tx, drop)
+    copy, _ = admitted(tx, drop, b"copy.jpg")
+    assert (NOW, True) == (copy.due, copy.duplicate)
+
+
+def test_a_copy_lifts_its_twin_in_the_queue(tx: Transaction, drop: int) -> None:
+    """A queued content takes the best place that any of its files gives it."""
+    admitted(tx, drop, backlog=True)
+    admitted(tx, drop, b"hot.jpg", priority=5, noticed_at=NOW + SECOND)
+    analysis = analysis_of(tx, admitted(tx, drop, b"cold.jpg", backlog=True)[0])
+    assert (5, False, NOW + SECOND) == (analysis.priority, analysis.backlog, analysis.noticed_at)
+
+
+def test_a_touched_file_updates_its_fingerprint_and_nothing_else(tx: Transaction, drop: int) -> None:
+    """The same bytes under another fingerprint are the same file."""
+    file = delivered(tx, drop)
+    said = events(tx)
+    intake.admit(tx, an_arrival(drop, fingerprint=OTHER_SHAPE), a_content(), at(9))
+    assert replace(file, fingerprint=OTHER_SHAPE) == again(tx, file)
+    assert said == events(tx)
+
+
+def test_other_bytes_at_the_same_path_are_another_file(tx: Transaction, drop: int) -> None:
+    """What was there before is superseded, keeps its history, and no longer causes an upload."""
+    old, old_analysis = admitted(tx, drop)
+    new = intake.admit(tx, an_arrival(drop, fingerprint=OTHER_SHAPE), a_content(2), at())
+    assert (FileState.SUPERSEDED, FileState.WAITING) == (again(tx, old).state, new.state)
+    assert new == intake.at_place(tx, drop, b"a.jpg")
+    assert work.analysis(tx, old_analysis.id).due is None
+    assert [b"a.jpg"] == uploads(tx, drop)
+
+
+def test_a_file_refused_here_is_delivered_without_an_analysis(tx: Transaction, drop: int) -> None:
+    """What we do not send is due for delivery as rejected; saying it twice changes nothing."""
+    intake.refuse(tx, an_arrival(drop), "too large", "rules 1", at())
+    file = intake.at_place(tx, drop, b"a.jpg")
+    assert file is not None
+    assert ("too large", None, NOW) == (file.refusal, file.analysis_id, file.due)
+    intake.refuse(tx, an_arrival(drop), "too large", "rules 1", at(5))
+    assert file == intake.at_place(tx, drop, b"a.jpg")
+
+
+def test_a_refused_file_that_changed_is_another_file(tx: Transaction, drop: int) -> None:
+    """A new version of what was refused is refused anew, with a delivery of its own."""
+    intake.refuse(tx, an_arrival(drop), "too large", "rules 1", at())
+    old = intake.at_place(tx, drop, b"a.jpg")
+    intake.refuse(tx, an_arrival(drop, fingerprint=OTHER_SHAPE), "too large", "rules 1", at(5))
+    new = intake.at_place(tx, drop, b"a.jpg")
+    assert old is not None
+    assert new is not None
+    assert (FileState.SUPERSEDED, OTHER_SHAPE) == (again(tx, old).state, new.fingerprint)
+
+
+def test_other_rules_have_refused_files_looked_at_anew(tx: Transaction, drop: int) -> None:
+    """What was refused under other rules is to be admitted again, delivered or not, stuck or not."""
+    intake.refuse(tx, an_arrival(drop), "too large", "rules 1", at())
+    file = intake.at_place(tx, drop, b"a.jpg")
+    assert file is not None
+    for _ in range(5):
+        work.advance_file(tx, file.id, Undelivered("no space"), at())
+    assert 0 == intake.reconsider(tx, drop, "rules 1")
+    assert 1 == intake.reconsider(tx, drop, "rules 2")
+    assert [b"a.jpg"] == [one.path for one in intake.to_admit(tx, drop, 10)]
+    taken = intake.admit(tx, an_arrival(drop), a_content(), at(3))
+    assert (file.id, None, None, 0) == (taken.id, taken.refusal, taken.stuck_at, taken.failures)
+
+
+def test_a_stuck_refusal_whose_file_is_admitted_after_all_begins_anew(tx: Transaction, drop: int) -> None:
+    """A rejected file that could not be delivered, and then became whole, is judged like any other."""
+    judged(tx, drop, b"twin.jpg")
+    intake.refuse(tx, an_arrival(drop), "too small", "rules 1", at())
+    file = intake.at_place(tx, drop, b"a.jpg")
+    assert file is not None
+    work.put_file(tx, replace(file, due=None, stuck_at=NOW, failures=5, destination=b"rejected/a.jpg"))
+    taken = intake.admit(tx, an_arrival(drop, fingerprint=OTHER_SHAPE), a_content(), at(3))
+    assert (NOW + 3 * SECOND, None, None) == (taken.due, taken.stuck_at, taken.destination)
+
+
+# What the scan compares with.
+
+
+def test_what_is_remembered_is_files_and_what_was_left_alone(tx: Transaction, drop: int) -> None:
+    """The scan is told of every name of a directory, with its fingerprint and whether it was missed."""
+    admitted(tx, drop, b"d/a.jpg")
+    admitted(tx, drop, b"d/b.jpg", 2)
+    intake.leave(tx, an_arrival(drop, b"d/notes.txt", fingerprint=OTHER_SHAPE), "no media", "rules 1", at())
+    intake.missed(tx, drop, [b"d/b.jpg"], at())
+    names = [b"a.jpg", b"b.jpg", b"notes.txt", b"new.jpg"]
+    assert {b"a.jpg": (SHAPE, False), b"b.jpg": (SHAPE, True), b"notes.txt": (OTHER_SHAPE, False)} == {
+        name: (one.fingerprint, one.missing) for name, one in tree.known(tx, drop, b"d", names).items()
+    }
+    assert 3 == tree.count(tx, drop, b"d")
+    assert {b"a.jpg", b"b.jpg", b"notes.txt"} == set(tree.names(tx, drop, b"d"))
+    assert {b"d"} == set(tree.parents(tx, drop))
+
+
+def test_what_moved_away_or_is_gone_is_not_expected(tx: Transaction, drop: int) -> None:
+    """A moved file's path leaves the scan; so does what is gone, though it is known when it is back."""
+    file, _ = judged(tx, drop)
+    work.advance_file(tx, file.id, Destined(Outcome.HUMAN, None, b"human/a.jpg"), at())
+    work.advance_file(tx, file.id, Delivered(b"human/a.jpg", OTHER_SHAPE), at())
+    admitted(tx, drop, b"gone.jpg", 2)
+    for _ in range(2):
+        intake.missed(tx, drop, [b"gone.jpg"], at())
+    assert (0, []) == (tree.count(tx, drop, b""), list(tree.names(tx, drop, b"")))
+    assert {b"gone.jpg"} == set(tree.known(tx, drop, b"", [b"a.jpg", b"gone.jpg"]))
+    assert [] == list(tree.parents(tx, drop))
+
+
+def test_a_path_whose_file_was_moved_is_free_for_another(tx: Transaction, drop: int) -> None:
+    """The next photo of that name is a file of its own."""
+    file, _ = judged(tx, drop)
+    work.advance_file(tx, file.id, Destined(Outcome.HUMAN, None, b"human/a.jpg"), at())
+    work.advance_file(tx, file.id, Delivered(b"human/a.jpg", OTHER_SHAPE), at())
+    another, _ = admitted(tx, drop)
+    assert another.id != file.id
+    assert (FileState.DELIVERED, b"human/a.jpg") == (again(tx, file).state, again(tx, file).lies_at)
+
+
+def test_a_file_is_gone_when_two_scans_missed_it(tx: Transaction, drop: int) -> None:
+    """One scan may have come at a bad moment; after two the content is not sent any more."""
+    file, analysis = admitted(tx, drop)
+    assert [0, 1, 0] == [intake.missed(tx, drop, [b"a.jpg"], at()) for _ in range(3)]
+    assert FileState.GONE is again(tx, file).state
+    assert work.analysis(tx, analysis.id).due is None
+    assert [] == uploads(tx, drop)
+
+
+def test_a_file_that_is_back_goes_on(tx: Transaction, drop: int) -> None:
+    """What was gone and is seen again, as it was, is sent as if nothing had been."""
+    file, analysis = admitted(tx, drop)
+    for _ in range(2):
+        intake.missed(tx, drop, [b"a.jpg"], at())
+    intake.seen(tx, drop, [b"a.jpg", b"unknown.jpg"], at(5))
+    assert (FileState.WAITING, 0) == (again(tx, file).state, again(tx, file).missing)
+    assert NOW + 5 * SECOND == work.analysis(tx, analysis.id).due
+
+
+def test_a_file_that_was_given_up_and_went_away_can_come_back(tx: Transaction, drop: int) -> None:
+    """A delivery that was stuck begins anew when the file is there again."""
+    file, _ = judged(tx, drop)
+    work.put_file(tx, replace(file, due=None, stuck_at=NOW, failures=5, failing_since=NOW))
+    for _ in range(2):
+        intake.missed(tx, drop, [b"a.jpg"], at())
+    intake.seen(tx, drop, [b"a.jpg"], at(5))
+    assert (NOW + 5 * SECOND, None, 0) == (
+        again(tx, file).due,
+        again(tx, file).stuck_at,
+        again(tx, file).failures,
+    )
+
+
+def test_a_file_on_its_way_is_not_missed(tx: Transaction, drop: int) -> None:
+    """While a delivery moves it, its delivery says where it is."""
+    file, _ = judged(tx, drop)
+    work.advance_file(tx, file.id, Destined(Outcome.HUMAN, None, b"human/a.jpg"), at())
+    assert 0 == sum(intake.missed(tx, drop, [b"a.jpg"], at()) for _ in range(3))
+    assert FileState.WAITING is again(tx, file).state
+
+
+def test_a_content_with_another_file_goes_on_when_one_is_gone(tx: Transaction, drop: int) -> None:
+    """It is sent from the copy that is still there."""
+    admitted(tx, drop)
+    admitted(tx, drop, b"copy.jpg")
+    for _ in range(2):
+        intake.missed(tx, drop, [b"a.jpg"], at())
+    assert [b"copy.jpg"] == uploads(tx, drop)
+
+
+# What is left alone, and what is held.
+
+
+def test_what_is_left_alone_is_not_looked_at_again(tx: Transaction, drop: int) -> None:
+    """It is remembered with the reason until it, or the rules, change."""
+    intake.leave(tx, an_arrival(drop, b"notes.txt"), "no media", "rules 1", at())
+    intake.leave(tx, an_arrival(drop, b"notes.txt", fingerprint=OTHER_SHAPE), "no media", "rules 1", at())
+    found = views.left_at(tx, drop, b"notes.txt")
+    assert found is not None
+    assert "no media" == found.reason
+    assert [0, 1] == [intake.forget_left(tx, drop, rules) for rules in ("rules 1", "rules 2")]
+    assert views.left_at(tx, drop, b"notes.txt") is None
+
+
+def test_what_was_left_alone_and_is_gone_is_forgotten(tx: Transaction, drop: int) -> None:
+    """A name that is not there any more is not worth a row."""
+    intake.leave(tx, an_arrival(drop, b"notes.txt"), "no media", "rules 1", at())
+    intake.missed(tx, drop, [b"notes.txt"], at())
+    assert 0 == tree.count(tx, drop, b"")
+
+
+def test_what_was_left_alone_and_is_media_after_all_is_admitted(tx: Transaction, drop: int) -> None:
+    """A path is either a file or left alone, never both."""
+    intake.leave(tx, an_arrival(drop), "no media", "rules 1", at())
+    admitted(tx, drop)
+    assert (1, None) == (tree.count(tx, drop, b""), views.left_at(tx, drop, b"a.jpg"))
+    intake.leave(tx, an_arrival(drop), "no media", "rules 1", at())
+    assert (1, None) == (tree.count(tx, drop, b""), intake.at_place(tx, drop, b"a.jpg"))
+
+
+def held(tx: Transaction, folder_id: int, number: int) -> None:
+    """Hold files of an archive, the later ones modified later, by a second each."""
+    shapes = [replace(SHAPE, mtime_ns=n * 1_000_000_000) for n in range(number)]
+    arrivals = [an_arrival(folder_id, b"%d.jpg" % n, fingerprint=shape) for n, shape in enumerate(shapes)]
+    intake.hold(tx, arrivals)
+
+
+def test_what_is_held_is_neither_hashed_nor_sent(tx: Transaction, drop: int) -> None:
+    """An archive waits for its release; holding it twice changes nothing."""
+    held(tx, drop, 3)
+    held(tx, drop, 3)
+    intake.hold(tx, [])
+    assert ([], 3) == (intake.to_admit(tx, drop, 10), views.counts(tx).held)
+
+
+@pytest.mark.parametrize(("above", "stays"), [(2, 3), (3, 0), (500, 0)])
+def test_a_small_archive_is_judged_all_the_same(tx: Transaction, drop: int, above: int, stays: int) -> None:
+    """At the end of the first scan only an archive above the number stays held."""
+    held(tx, drop, 3)
+    assert stays == intake.archived(tx, drop, NOW, above)
+    assert 3 - stays == len(intake.to_admit(tx, drop, 10))
+    assert NOW == intake.folder(tx, NODE, "drop").archived_at
+
+
+def test_the_newest_are_released_first(tx: Transaction, drop: int) -> None:
+    """A release can be limited by number, by date and to one folder."""
+    held(tx, drop, 10)
+    other = intake.folder(tx, NODE, "other").id
+    held(tx, other, 2)
+    newer = schema.EPOCH + 6 * SECOND
+    assert 2 == intake.release(tx, at(), folder_id=drop, limit=2)
+    assert [b"8.jpg", b"9.jpg"] == sorted(file.path for file in intake.to_admit(tx, drop, 99))
+    assert 2 == intake.release(tx, at(), newer_than=newer)
+    assert [b"6.jpg", b"7.jpg"] == sorted(file.path for file in intake.to_admit(tx, drop, 99))[:2]
+    assert 8 == intake.release(tx, at())
+    assert 0 == views.counts(tx).held
+
+
+def test_one_file_is_released_with_a_priority_of_its_own(tx: Transaction, drop: int) -> None:
+    """What is judged by hand goes before everything."""
+    held(tx, drop, 3)
+    file = intake.at_place(tx, drop, b"1.jpg")
+    assert file is not None
+    intake.release(tx, at(), limit=2)
+    intake.release_one(tx, file.id, 1000)
+    intake.release(tx, at())
+    assert {0} == {one.priority for one in intake.to_admit(tx, drop, 99)}
+    held(tx, drop, 4)
+    last = intake.at_place(tx, drop, b"3.jpg")
+    assert last is not None
+    intake.release_one(tx, last.id, 1000)
+    assert [(b"3.jpg", 1000)] == [(one.path, one.priority) for one in intake.to_admit(tx, drop, 1)]
+
+
+# Claims.
+
+
+def test_the_hottest_then_the_newest_goes_first(tx: Transaction, drop: int) -> None:
+    """Priority counts before age; the backlog has no place of its own."""
+    admitted(tx, drop, b"old", 1, noticed_at=NOW - SECOND)
+    admitted(tx, drop, b"new", 2, backlog=True)
+    admitted(tx, drop, b"hot", 3, priority=1, noticed_at=NOW - 9 * SECOND)
+    assert [b"hot", b"new", b"old"] == uploads(tx, drop)
+
+
+def test_now_and_then_the_oldest_goes(tx: Transaction, drop: int) -> None:
+    """With ``oldest`` the one that has waited longest is sent, so that nothing starves."""
+    admitted(tx, drop, b"new", 2, priority=7)
+    admitted(tx, drop, b"old", 1, noticed_at=NOW - SECOND, backlog=True)
+    assert [b"old", b"new"] == uploads(tx, drop, oldest=True)
+
+
+def test_the_backlog_can_be_left_out(tx: Transaction, drop: int) -> None:
+    """When its share of the purse is used only new files go."""
+    admitted(tx, drop, b"archive", 1, backlog=True, noticed_at=NOW + SECOND)
+    admitted(tx, drop, b"new", 2)
+    assert [b"new"] == uploads(tx, drop, backlog=False)
+
+
+def test_large_contents_can_be_left_out(tx: Transaction, drop: int) -> None:
+    """When the slots for large files are taken a smaller one goes."""
+    admitted(tx, drop, b"film", 1, fingerprint=replace(SHAPE, size=10**9))
+    admitted(tx, drop, b"photo", 2)
+    assert [b"photo"] == uploads(tx, drop, at_most=10**8)
+
+
+def test_a_folder_that_cannot_be_reached_does_not_keep_the_others_waiting(tx: Transaction, drop: int) -> None:
+    """However many contents wait in an unavailable folder, those of the other one are sent."""
+    far = intake.folder(tx, NODE, "far").id
+    for mark in range(100, 150):
+        admitted(tx, far, b"%d.jpg" % mark, mark, priority=9)
+    admitted(tx, drop)
+    assert [b"a.jpg"] == uploads(tx, drop)
+
+
+def test_an_upload_is_read_from_a_file_that_was_seen(tx: Transaction, drop: int) -> None:
+    """Of several copies the one that the last scan saw is read."""
+    admitted(tx, drop, b"first.jpg")
+    admitted(tx, drop, b"second.jpg")
+    intake.missed(tx, drop, [b"first.jpg"], at())
+    assert [b"second.jpg"] == uploads(tx, drop)
+
+
+def test_a_claimed_content_is_not_claimed_again(tx: Transaction, drop: int) -> None:
+    """Until the claim lapses nobody else works on the row."""
+    admitted(tx, drop)
+    assert claims.claim_upload(tx, ME, NOW, folder_ids=[drop]) is not None
+    assert claims.claim_upload(tx, ANOTHER, NOW + TTL - SECOND, folder_ids=[drop]) is None
+    assert claims.claim_upload(tx, ANOTHER, NOW + TTL, folder_ids=[drop]) is not None
+
+
+def test_a_renewed_claim_holds_on(tx: Transaction, drop: int) -> None:
+    """The loop renews every claim of its run, of analyses and of files."""
+    admitted(tx, drop)
+    judged(tx, drop, b"b.jpg", 2)
+    claims.claim_upload(tx, ME, NOW, folder_ids=[drop])
+    claims.claim_deliveries(tx, ME, NOW + SECOND, drop, 10)
+    claims.renew(tx, ME, NOW + 10 * SECOND)
+    later = NOW + 20 * SECOND
+    assert claims.claim_upload(tx, ANOTHER, later, folder_ids=[drop]) is None
+    assert [] == claims.claim_deliveries(tx, ANOTHER, later, drop, 10)
+
+
+def test_whoever_lost_a_claim_cannot_write(tx: Transaction, drop: int) -> None:
+    """The token fences: an answer that comes after the claim was taken over changes nothing."""
+    _, analysis = admitted(tx, drop)
+    claims.claim_upload(tx, ME, NOW, folder_ids=[drop])
+    claims.claim_upload(tx, ANOTHER, NOW + TTL, folder_ids=[drop])
+    before = work.analysis(tx, analysis.id)
+    assert work.advance(tx, analysis.id, Begun(), at(20), ME) is None
+    assert before == work.analysis(tx, analysis.id)
+    assert work.advance(tx, analysis.id, Begun(), at(20), ANOTHER) is not None
+
+
+def test_whoever_lost_a_delivery_cannot_write(tx: Transaction, drop: int) -> None:
+    """A delivery whose file was superseded meanwhile changes nothing in the ledger."""
+    file, _ = judged(tx, drop)
+    claims.claim_deliveries(tx, ME, NOW + SECOND, drop, 10)
+    intake.admit(tx, an_arrival(drop, fingerprint=OTHER_SHAPE), a_content(2), at(2))
+    assert work.advance_file(tx, file.id, Delivered(None, None), at(3), ME) is None
+    assert FileState.SUPERSEDED is again(tx, file).state
+
+
+def test_a_node_that_starts_frees_its_own_claims(tx: Transaction, drop: int) -> None:
+    """A restarted daemon goes on at once; what another host works on stays."""
+    admitted(tx, drop)
+    admitted(tx, drop, b"b.jpg", 2)
+    claims.claim_upload(tx, ME, NOW, folder_ids=[drop])
+    claims.claim_upload(tx, ANOTHER, NOW, folder_ids=[drop])
+    claims.free(tx, NODE)
+    assert [b"b.jpg"] == uploads(tx, drop, seconds=0)
+
+
+def test_an_upload_whose_daemon_died_is_in_doubt(tx: Transaction, drop: int) -> None:
+    """A claim that lapsed while it was sent is found, and brings Deferred."""
+    admitted(tx, drop)
+    claimed = claims.claim_upload(tx, ME, NOW, folder_ids=[drop])
+    assert claimed is not None
+    work.advance(tx, claimed[0].id, Begun(), at(), ME)
+    assert [] == claims.lapsed(tx, NOW + TTL - SECOND)
+    assert [claimed[0].id] == [row.id for row in claims.lapsed(tx, NOW + TTL)]
+    row = advanced(tx, claimed[0], Deferred("the daemon ended", counts=False))
+    assert (AnalysisState.QUEUED, True) == (row.state, row.doubt)
+    assert [] == claims.lapsed(tx, NOW + DAY)
+
+
+def test_a_question_keeps_its_claim_when_nothing_happens(tx: Transaction, drop: int) -> None:
+    """A file that comes or goes while its verdict is asked for does not lose the answer."""
+    file, analysis = admitted(tx, drop)
+    advanced(tx, analysis, Begun(), Uploaded("id-1"))
+    claims.claim_polls(tx, ME, NOW + 9 * SECOND, Media.IMAGE, ahead=SECOND, limit=50)
+    for _ in range(2):
+        work.advance_file(tx, file.id, Missed(), at(9))
+    work.advance_file(tx, file.id, Seen(), at(9))
+    assert work.advance(tx, analysis.id, Pending(), at(10), ME) is not None
+
+
+def awaited(tx: Transaction, folder_id: int, number: int) -> list[Analysis]:
+    """Upload contents, each a second after the one before."""
+    found = []
+    for mark in range(number):
+        _, analysis = admitted(tx, folder_id, b"%d.jpg" % mark, mark)
+        found.append(advanced(tx, analysis, Begun(), Uploaded(f"id-{mark}"), seconds=mark))
+    return found
+
+
+def test_a_poll_takes_along_what_may_be_done_soon(tx: Transaction, drop: int) -> None:
+    """When one is due the next of its kind are asked with it, the likeliest first, at most as many as fit."""
+    first, *_ = awaited(tx, drop, 5)
+    assert first.due is not None
+    before, after = first.due - SECOND, first.due
+    assert [] == claims.claim_polls(tx, ME, before, Media.IMAGE, ahead=9 * SECOND, limit=50)
+    assert [] == claims.claim_polls(tx, ME, after, Media.VIDEO, ahead=9 * SECOND, limit=50)
+    claimed = claims.claim_polls(tx, ME, after, Media.IMAGE, ahead=2 * SECOND, limit=50)
+    assert ["id-0", "id-1", "id-2"] == [row.identifier for row in claimed]
+    rest = claims.claim_polls(tx, ME, after + 9 * SECOND, Media.IMAGE, ahead=SECOND, limit=1)
+    assert ["id-3"] == [row.identifier for row in rest]
+
+
+def test_what_is_awaited_too_long_is_found_once(tx: Transaction, drop: int) -> None:
+    """After its deadline a verdict is given up, and is not found again."""
+    (row,) = awaited(tx, drop, 1)
+    assert row.deadline is not None
+    assert [] == claims.overdue(tx, row.deadline - SECOND)
+    assert [row.id] == [one.id for one in claims.overdue(tx, row.deadline)]
+    work.advance(tx, row.id, Overdue(), at(7200))
+    assert [] == claims.overdue(tx, row.deadline + DAY)
+    assert [] == claims.claim_polls(tx, ME, row.deadline + DAY, Media.IMAGE, ahead=SECOND, limit=50)
+
+
+def test_deliveries_are_of_one_folder_hot_ones_first(tx: Transaction, drop: int) -> None:
+    """A delivery brings all that its sidecar says."""
+    other = intake.folder(tx, NODE, "other").id
+    judged(tx, other, b"other.jpg", 9)
+    judged(tx, drop, b"cold.jpg", 1)
+    hot, _ = admitted(tx, drop, b"hot.jpg", 1, priority=4)
+    found = claims.claim_deliveries(tx, ME, NOW + 2 * SECOND, drop, 10)
+    assert [b"hot.jpg", b"cold.jpg"] == [one.file.path for one in found]
+    assert (hot.id, VERDICT, RAW, None) == (
+        found[0].file.id,
+        found[0].analysis.verdict if found[0].analysis else None,
+        found[0].raw,
+        found[0].heatmap,
+    )
+    assert [] == claims.claim_deliveries(tx, ME, NOW + 2 * SECOND, drop, 10)
+
+
+def test_a_refusal_of_ours_is_delivered_without_an_analysis(tx: Transaction, drop: int) -> None:
+    """There is nothing that the API said."""
+    intake.refuse(tx, an_arrival(drop), "too large", "rules 1", at())
+    (found,) = claims.claim_deliveries(tx, ME, NOW, drop, 10)
+    assert (None, None, None) == (found.analysis, found.raw, found.heatmap)
+
+
+# Transitions and what follows.
+
+
+def test_a_verdict_has_every_file_of_its_content_delivered(tx: Transaction, drop: int) -> None:
+    """All copies that stand for something are due; the answer is kept, compressed, byte for byte."""
+    files = [admitted(tx, drop, b"%d.jpg" % n)[0] for n in range(3)]
+    for _ in range(2):
+        intake.missed(tx, drop, [b"2.jpg"], at())
+    analysis = advanced(tx, analysis_of(tx, files[0]), Begun(), Uploaded("id-1"), Judged(VERDICT, RAW))
+    assert [NOW + SECOND, NOW + SECOND, None] == [again(tx, file).due for file in files]
+    assert RAW == views.raw_answer(tx, analysis.id)
+    assert [SECOND * 0] == work.durations(tx, Media.IMAGE)
+    assert [] == work.durations(tx, Media.VIDEO)
+
+
+def test_a_refusal_by_the_api_has_its_files_delivered(tx: Transaction, drop: int) -> None:
+    """What identifAI will not take is delivered as rejected."""
+    file, analysis = admitted(tx, drop)
+    advanced(tx, analysis, Begun(), Refused("too dark"))
+    assert NOW + SECOND == again(tx, file).due
+
+
+def test_a_retried_refusal_waits_for_its_new_answer(tx: Transaction, drop: int) -> None:
+    """A rejection that was not delivered yet is not delivered while the content is sent again."""
+    file, analysis = admitted(tx, drop)
+    advanced(tx, analysis, Begun(), Refused("too dark"), Retried())
+    assert again(tx, file).due is None
+    assert [] == claims.claim_deliveries(tx, ME, NOW + DAY, drop, 10)
+
+
+def test_an_override_has_delivered_files_delivered_anew(tx: Transaction, drop: int) -> None:
+    """What the vendor forces from now on is put where people look."""
+    file = delivered(tx, drop)
+    analysis = advanced(tx, analysis_of(tx, file), Overridden(Label.HUMAN), seconds=5)
+    assert analysis.verdict is not None
+    assert (Label.HUMAN, NOW + 5 * SECOND) == (analysis.verdict.forced, again(tx, file).due)
+
+
+def test_an_event_that_the_table_does_not_know_changes_nothing(tx: Transaction, drop: int) -> None:
+    """A bug raises before anything is written."""
+    _, analysis = admitted(tx, drop)
+    with pytest.raises(lifecycle.UnexpectedError):
+        work.advance(tx, analysis.id, Pending(), at())
+    assert analysis == work.analysis(tx, analysis.id)
+
+
+def test_a_decided_file_waits_for_its_verdict(tx: Transaction, drop: int) -> None:
+    """A decision routes the file once there is something to deliver."""
+    file, analysis = admitted(tx, drop)
+    decision = Decision(choice=Choice.HUMAN, reason="seen it", by="ann", at=NOW)
+    work.put_decision(tx, file.id, decision)
+    work.advance_file(tx, file.id, Reopened(), at())
+    assert (decision, None) == (again(tx, file).decision, again(tx, file).due)
+    advanced(tx, analysis, Begun(), Uploaded("id-1"), Judged(VERDICT, RAW))
+    assert NOW + SECOND == again(tx, file).due
+
+
+def test_a_delivery_is_given_up_only_while_others_of_its_folder_succeed(tx: Transaction, drop: int) -> None:
+    """A full disk fails every file, however well the API answers: nothing is given up then."""
+    file, _ = judged(tx, drop)
+    other, _ = judged(tx, drop, b"b.jpg", 2)
+    work.advance_file(tx, other.id, Destined(Outcome.HUMAN, None, None), at(2))
+    for n in range(9):
+        work.advance_file(tx, file.id, Undelivered("no space"), at(10 + n, others_at=NOW + DAY))
+    assert (9, None) == (again(tx, file).failures, again(tx, file).stuck_at)
+    work.advance_file(tx, other.id, Delivered(None, None), at(30))
+    work.advance_file(tx, file.id, Undelivered("no space"), at(31))
+    assert NOW + 31 * SECOND == again(tx, file).stuck_at
+    assert [file.id] == [one.id for one in work.stuck_files(tx)]
+
+
+def test_a_rejudged_content_is_a_new_edition(tx: Transaction, drop: int) -> None:
+    """It is paid again, for every file that has it; the earlier verdict is kept."""
+    file = delivered(tx, drop)
+    waiting, _ = admitted(tx, drop, b"copy.jpg")
+    fresh = work.new_edition(tx, file, at(9))
+    assert fresh is not None
+    assert (1, True, AnalysisState.QUEUED, NOW + 9 * SECOND) == (
+        fresh.edition,
+        fresh.no_cache,
+        fresh.state,
+        fresh.due,
+    )
+    assert [fresh.id] * 2 == [again(tx, one).analysis_id for one in (file, waiting)]
+    assert [1, 0] == [one.edition for one in views.editions_of(tx, fresh)]
+    assert work.new_edition(tx, again(tx, file), at(10)) is None
+
+
+def test_nothing_is_delivered_while_a_content_is_rejudged(tx: Transaction, drop: int) -> None:
+    """A delivery that was due is not made from an analysis that has no verdict yet."""
+    file, _ = judged(tx, drop)
+    work.new_edition(tx, file, at(9))
+    assert [] == claims.claim_deliveries(tx, ME, NOW + DAY, drop, 10)
+    assert again(tx, file).due is None
+
+
+def test_a_file_that_was_never_analysed_cannot_be_rejudged(tx: Transaction, drop: int) -> None:
+    """There is no content to send."""
+    intake.refuse(tx, an_arrival(drop), "too large", "rules 1", at())
+    file = intake.at_place(tx, drop, b"a.jpg")
+    assert file is not None
+    assert work.new_edition(tx, file, at()) is None
+
+
+def test_a_copy_of_a_rejudged_content_shares_the_newest_edition(tx: Transaction, drop: int) -> None:
+    """What was judged anew is what holds."""
+    file = delivered(tx, drop)
+    fresh = work.new_edition(tx, file, at(9))
+    copy, _ = admitted(tx, drop, b"copy.jpg")
+    assert fresh is not None
+    assert fresh.id == copy.analysis_id
+    assert {file.analysis_id, fresh.id} == {one.id for one in work.analyses_of(tx, fresh.sha256)}
+
+
+def test_what_was_delivered_wrongly_by_now_is_delivered_anew(tx: Transaction, drop: int) -> None:
+    """A decision that came while the delivery was under way is not lost."""
+    file = delivered(tx, drop)
+    work.reroute(tx, file, lambda _: (Outcome.HUMAN, None), at(5))
+    assert FileState.DELIVERED is again(tx, file).state
+    work.reroute(tx, file, lambda _: (Outcome.ARTIFICIAL, "decided"), at(5))
+    assert (FileState.WAITING, NOW + 5 * SECOND) == (again(tx, file).state, again(tx, file).due)
+
+
+def test_a_heatmap_is_kept_and_delivered(tx: Transaction, drop: int) -> None:
+    """A heatmap that came has its files delivered with it; one that did not is asked for again."""
+    file = delivered(tx, drop)
+    analysis = analysis_of(tx, file)
+    work.put_analysis(tx, replace(analysis, heatmap_due=NOW))
+    claimed = claims.claim_heatmap(tx, ME, NOW)
+    assert claimed is not None
+    assert claims.claim_heatmap(tx, ANOTHER, NOW) is None
+    work.keep_heatmap(tx, claimed, None, NOW + SECOND, at())
+    assert claims.claim_heatmap(tx, ME, NOW) is None
+    claimed = claims.claim_heatmap(tx, ME, NOW + SECOND)
+    assert claimed is not None
+    assert 1 == claimed.heatmap_failures
+    work.keep_heatmap(tx, claimed, b"PNG", None, at(2))
+    (found,) = claims.claim_deliveries(tx, ME, NOW + 2 * SECOND, drop, 10)
+    assert (b"PNG", file.id) == (found.heatmap, found.file.id)
+    assert claims.claim_heatmap(tx, ME, NOW + DAY) is None
+
+
+def test_the_fingerprint_is_written_anew_after_our_own_writes(tx: Transaction, drop: int) -> None:
+    """What we changed ourselves is not taken for a change."""
+    file, _ = admitted(tx, drop)
+    intake.touch(tx, file.id, OTHER_SHAPE)
+    assert OTHER_SHAPE == again(tx, file).fingerprint
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("admit"), st.integers(0, 2), st.integers(1, 3)),
+        st.tuples(st.just("refuse"), st.integers(0, 2), st.integers(1, 3)),
+        st.tuples(st.just("leave"), st.integers(0, 2), st.just(0)),
+        st.tuples(st.just("missed"), st.integers(0, 2), st.just(0)),
+        st.tuples(st.just("seen"), st.integers(0, 2), st.just(0)),
+        st.tuples(st.just("rejudge"), st.integers(0, 2), st.just(0)),
+        st.tuples(st.just("retry"), st.integers(0, 2), st.just(0)),
+        st.tuples(st.just("answer"), st.integers(0, 2), st.integers(0, 5)),
+        st.tuples(st.just("deliver"), st.just(0), st.integers(0, 2)),
+    ),
+    max_size=25,
+)
+ANSWERS: list[list[AnalysisEvent]] = [
+    [Begun(), Unsent("401")],
+    [Begun(), Deferred("reset")],
+    [Begun(), Refused("too dark")],
+    [Begun(), Uploaded("id"), Judged(VERDICT, RAW)],
+    [Begun(), Uploaded("id"), Errored("broken")],
+    [Begun(), Uploaded("id")],
+]
+DELIVERIES: list[list[FileEvent]] = [
+    [Destined(Outcome.HUMAN, None, None), Delivered(None, None)],
+    [Destined(Outcome.HUMAN, None, b"human/x"), Delivered(b"human/x", OTHER_SHAPE)],
+    [Destined(Outcome.HUMAN, None, None), *([Undelivered("no space")] * 5)],
+]
+
+
+@given(steps=STEPS)
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_whatever_happens_rows_agree_with_one_another(
+    ledger: Ledger, steps: list[tuple[str, int, int]]
+) -> None:
+    """In every order of what folders, the API and operators do, what is due is what the tables call a duty."""
+    with ledger.write() as tx:
+        walks = tx.execute(sa.select(sa.func.count()).select_from(schema.folders)).scalar()
+        folder_id = intake.folder(tx, NODE, f"walk {walks}").id
+        for second, (verb, path, mark) in enumerate(steps):
+            walked(tx, folder_id, verb, b"%d.jpg" % path, mark, at(second))
+            agreed(tx, folder_id)
+
+
+def walked(tx: Transaction, folder_id: int, verb: str, path: bytes, mark: int, step: Step) -> None:
+    """Take one step of a walk."""
+    arrival = an_arrival(folder_id, path, fingerprint=replace(SHAPE, mtime_ns=mark), noticed_at=step.now)
+    file = intake.at_place(tx, folder_id, path)
+    analysis = None if file is None or file.analysis_id is None else work.analysis(tx, file.analysis_id)
+    match verb:
+        case "admit":
+            intake.admit(tx, arrival, a_content(mark, options=str(folder_id)), step)
+        case "refuse":
+            intake.refuse(tx, arrival, f"too large ({mark})", "rules", step)
+        case "leave":
+            intake.leave(tx, arrival, "no media", "rules", step)
+        case "missed":
+            intake.missed(tx, folder_id, [path], step)
+        case "seen":
+            intake.seen(tx, folder_id, [path], step)
+        case "rejudge" if file is not None:
+            work.new_edition(tx, file, step)
+        case "retry" if file is not None:
+            if analysis is not None:
+                work.advance(tx, analysis.id, Retried(), step)
+            work.advance_file(tx, file.id, Retried(), step)
+        case "answer" if analysis is not None and analysis.state is AnalysisState.QUEUED:
+            for event in ANSWERS[mark]:
+                work.advance(tx, analysis.id, event, step)
+        case "deliver":
+            for due in claims.claim_deliveries(tx, ME, step.now + SECOND, folder_id, 2):
+                for happened in DELIVERIES[mark]:
+                    work.advance_file(tx, due.file.id, happened, step, ME, keep_claim=True)
+        case _:
+            pass
+
+
+def agreed(tx: Transaction, folder_id: int) -> None:
+    """Hold every file of a folder against its analysis."""
+    query = work.select_files().where(schema.files.c.folder_id == folder_id)
+    for file in [rows.file(row) for row in tx.execute(query)]:
+        state = None if file.analysis_id is None else work.analysis(tx, file.analysis_id).state
+        duty = lifecycle.duty(file, state)
+        if file.due is not None:
+            assert duty is Duty.DELIVER
+        if duty is Duty.DELIVER:
+            assert (file.due is None) == (file.stuck_at is not None)
+        if file.state in {FileState.WAITING, FileState.DELIVERED} and state is AnalysisState.QUEUED:
+            queued = analysis_of(tx, file)
+            assert (queued.due is None) == (queued.stuck_at is not None)
+
+
+# The budget.
+
+
+def test_every_request_takes_an_instant_and_leaves_a_row(tx: Transaction) -> None:
+    """Departures of one method are counted apart from the other's, in the order of their instants."""
+    limits = Limits(posts_per_second=1, posts_per_minute=30)
+    instants = [budget.depart(tx, "POST", limits, NOW) for _ in range(3)]
+    assert [NOW, NOW + 1.015 * SECOND, NOW + 2.03 * SECOND] == instants
+    assert NOW == budget.depart(tx, "GET", limits, NOW)
+    assert (instants, [NOW]) == (budget.sent(tx, "POST", NOW), budget.sent(tx, "GET", NOW))
+
+
+def test_the_windows_survive_a_restart(ledger: Ledger) -> None:
+    """The log is in the ledger: whoever comes next respects it."""
+    limits = Limits(posts_per_second=0, posts_per_minute=2)
+    for _ in range(2):
+        with ledger.write() as tx:
+            budget.depart(tx, "POST", limits, NOW)
+    with ledger.write() as tx:
+        assert NOW + 60.5 * SECOND == budget.depart(tx, "POST", limits, NOW + SECOND)
+
+
+def test_without_limits_every_request_leaves_at_once(tx: Transaction) -> None:
+    """No limit, no wait; the rows are written all the same, for the purse."""
+    limits = Limits(posts_per_second=0, posts_per_minute=0)
+    assert {NOW} == {budget.depart(tx, "POST", limits, NOW) for _ in range(50)}
+    assert 50 == len(budget.sent(tx, "POST", NOW))
+
+
+@pytest.mark.parametrize("back", [timedelta(hours=1), timedelta(days=30)])
+def test_a_clock_that_was_set_back_does_not_stop_us(tx: Transaction, back: timedelta) -> None:
+    """What was written by a clock that was far ahead is not waited for."""
+    limits = Limits(posts_per_second=1, posts_per_minute=30)
+    budget.depart(tx, "POST", limits, NOW)
+    assert NOW - back == budget.depart(tx, "POST", limits, NOW - back)
+
+
+def test_the_purse_counts_a_sliding_day(tx: Transaction) -> None:
+    """Posts leave the purse after 24 hours; the backlog's share is counted on its own."""
+    limits = Limits(posts_per_second=0, posts_per_minute=0, posts_per_day=10, backlog_share=0.5)
+    for n in range(4):
+        budget.depart(tx, "POST", limits, NOW + n * SECOND, backlog=n > 0)
+    budget.depart(tx, "GET", limits, NOW)
+    left = budget.purse(tx, limits, NOW + 9 * SECOND)
+    assert (6, 2) == (left.left, left.backlog_left)
+    assert NOW + DAY == budget.purse_refills_at(tx, NOW + 9 * SECOND)
+    later = budget.purse(tx, limits, NOW + DAY + 1.5 * SECOND)
+    assert (8, 3) == (later.left, later.backlog_left)
+    assert budget.purse_refills_at(tx, NOW + 2 * DAY) is None
+
+
+def test_without_a_purse_nothing_is_counted(tx: Transaction) -> None:
+    """0 posts a day are no limit."""
+    found = budget.purse(tx, Limits(), NOW)
+    assert (None, None) == (found.left, found.backlog_left)
+
+
+def test_only_what_no_window_reaches_is_pruned(tx: Transaction) -> None:
+    """The log keeps a day and a little more."""
+    for method in ("GET", "POST"):
+        for hours in (0, 2, 23):
+            budget.depart(tx, method, Limits(), NOW + timedelta(hours=hours))
+    budget.prune(tx, NOW + DAY + timedelta(hours=1))
+    left = tx.execute(sa.select(schema.requests.c.method, schema.requests.c.at)).all()
+    assert {(method, NOW + timedelta(hours=hours)) for method in ("GET", "POST") for hours in (2, 23)} == set(
+        left
+    )
+
+
+def test_the_account_is_one_row(tx: Transaction) -> None:
+    """A fresh ledger's account is all right; whatever happens to it is kept."""
+    assert Account() == budget.account(tx)
+    before, after = budget.advance_account(tx, Barred(PauseReason.KEY, "401"), NOW, 0.5)
+    assert (Account(), AccountState.PAUSED) == (before, after.state)
+    assert after == budget.account(tx)
+    budget.advance_account(tx, Healthy(), NOW, 0.5)
+    assert (NOW, NOW) == (budget.account(tx).succeeded_at, work.others_at(tx))
+
+
+# The desk.
+
+
+def test_commands_are_carried_out_in_order_and_answered(tx: Transaction) -> None:
+    """What was asked for is open until it is answered; arguments and answers come back as they were."""
+    first = desk.ask(tx, "pause", {"why": "lunch"}, who="ann", now=NOW)
+    second = desk.ask(tx, "resume", {}, who="bob", now=NOW + SECOND)
+    assert [first, second] == [command.id for command in desk.open_commands(tx)]
+    desk.answered(tx, first, {"state": "paused"}, NOW + SECOND)
+    assert [second] == [command.id for command in desk.open_commands(tx)]
+    command = desk.command(tx, first)
+    assert ("ann", "pause", {"why": "lunch"}, {"state": "paused"}) == (
+        command.who,
+        command.verb,
+        command.arguments,
+        command.answer,
+    )
+    assert desk.command(tx, second).answer is None
+
+
+def test_a_node_s_report_is_one_row(tx: Transaction) -> None:
+    """The latest report of a host replaces the one before."""
+    assert desk.node_report(tx, NODE) is None
+    for n in range(2):
+        desk.put_node(tx, NODE, process=7, since=NOW, now=NOW + n * SECOND, report={"settling": n})
+    assert (NOW, {"settling": 1}) == desk.node_report(tx, NODE)
+
+
+# History and views.
+
+
+def test_history_says_what_happened_and_who_did_it(tx: Transaction, drop: int) -> None:
+    """Each change of state is a line, with what it said; each look is none."""
+    file = delivered(tx, drop)
+    for _ in range(3):
+        work.advance_file(tx, file.id, Seen(), at(9))
+    found = views.history_of(tx, file)
+    assert ["admitted", "begun", "uploaded", "judged", "delivered"] == [one.event for one in found]
+    assert {"test"} == {one.who for one in found}
+    assert ("id-1", False) == (found[2].detail["identifier"], "raw" in found[3].detail)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        sa.delete(schema.history),
+        sa.update(schema.history).values(who="nobody"),
+        sa.update(schema.history).values(detail="{}").where(schema.history.c.id == 1),
+    ],
+    ids=["delete", "update", "update-one"],
+)
+def test_history_is_append_only(ledger: Ledger, change: Any) -> None:
+    """The engine itself refuses to change or delete what happened."""
+    with ledger.write() as tx:
+        delivered(tx, intake.folder(tx, NODE, "drop").id)
+        said = events(tx)
+    with pytest.raises(DBAPIError, match="history is append-only"), ledger.write() as tx:
+        tx.execute(change)
+    with ledger.read() as tx:
+        assert said == events(tx)
+
+
+def test_counts_say_how_much_there_is_of_everything(tx: Transaction, drop: int) -> None:
+    """Analyses and files by state, outcomes of what is delivered, and what waits for a person."""
+    delivered(tx, drop)
+    held(tx, drop, 2)
+    _, doubtful = admitted(tx, drop, b"doubt.jpg", 2)
+    advanced(tx, doubtful, Begun(), Deferred("reset"))
+    intake.leave(tx, an_arrival(drop, b"notes.txt"), "no media", "rules 1", at())
+    counts = views.counts(tx)
+    assert (1, 1, 3, 1) == (
+        counts.analyses[AnalysisState.JUDGED],
+        counts.analyses[AnalysisState.QUEUED],
+        counts.files[FileState.WAITING],
+        counts.files[FileState.DELIVERED],
+    )
+    assert {Outcome.HUMAN: 1} == {one: number for one, number in counts.outcomes.items() if number}
+    assert (2, 0, 1, 1) == (counts.held, counts.stuck, counts.doubt, counts.left)
+
+
+def test_lines_are_files_with_their_analyses_newest_first(tx: Transaction, drop: int) -> None:
+    """The list can be narrowed by state, outcome, folder and doubt."""
+    delivered(tx, drop)
+    other = intake.folder(tx, NODE, "other").id
+    _, doubtful = admitted(tx, other, b"b.jpg", 2, noticed_at=NOW + SECOND)
+    advanced(tx, doubtful, Begun(), Deferred("reset"))
+
+    def paths(**narrowed: Any) -> list[bytes]:
+        return [line.file.path for line in views.lines(tx, **narrowed)]
+
+    assert [b"b.jpg", b"a.jpg"] == paths()
+    assert [b"b.jpg"] == paths(limit=1) == paths(doubt=True) == paths(folder="other")
+    assert [b"a.jpg"] == paths(state=FileState.DELIVERED) == paths(outcome=Outcome.HUMAN)
+    assert [] == paths(stuck=True)
+    assert [VERDICT] == [line.analysis and line.analysis.verdict for line in views.lines(tx, folder="drop")]
+
+
+def test_a_path_names_what_stands_for_it_first(tx: Transaction, drop: int) -> None:
+    """What was replaced at a path comes after what is there now."""
+    admitted(tx, drop)
+    admitted(tx, drop, fingerprint=OTHER_SHAPE, mark=2)
+    found = [line.file.state for line in views.at(tx, drop, b"a.jpg")]
+    assert [FileState.WAITING, FileState.SUPERSEDED] == found
+
+
+def test_copies_of_a_file_are_told(tx: Transaction, drop: int) -> None:
+    """The other files with the same content; a file that was not hashed has none."""
+    file, _ = admitted(tx, drop)
+    copy, _ = admitted(tx, drop, b"copy.jpg")
+    admitted(tx, drop, b"b.jpg", 2)
+    held(tx, drop, 1)
+    resting = intake.at_place(tx, drop, b"0.jpg")
+    assert resting is not None
+    assert [copy.id] == [one.id for one in views.copies_of(tx, file)]
+    assert [] == views.copies_of(tx, resting)
+
+
+def test_the_backlog_is_told_by_folder_and_kind(tx: Transaction, drop: int) -> None:
+    """What is held, in files and bytes."""
+    held(tx, drop, 3)
+    assert [("drop", "image", 3, 30)] == views.backlog(tx)
+
+
+def test_what_is_unsettled_is_what_a_run_over_all_waits_for(tx: Transaction, drop: int) -> None:
+    """What is held, stuck or missed is not waited for."""
+    delivered(tx, drop)
+    admitted(tx, drop, b"b.jpg", 2)
+    held(tx, drop, 3)
+    assert 1 == views.unsettled(tx)
+    intake.missed(tx, drop, [b"b.jpg"], at())
+    assert 0 == views.unsettled(tx)

@@ -1,0 +1,246 @@
+"""``init`` and ``check``: a configuration that loads, and what is in the way of a run."""
+
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from identifai_watch import config as configuration
+from tests.console import Typed, at, typed
+from tests.harness import KEY, House, house, wait_for
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[House]:
+    """Give a house whose simulator answers at once."""
+    with house(tmp_path) as one:
+        yield one
+
+
+# init.
+
+
+def test_flags_make_a_configuration(tmp_path: Path) -> None:
+    """What init writes loads without problems and says what the flags said."""
+    made = tmp_path / "new" / "watch.toml"
+    drop = tmp_path / "drop"
+    ended = typed(
+        "init", "--path", drop, "--name", "news", "--action", "move", "--key-file", tmp_path / "key",
+        "--url", "http://127.0.0.1:9", "--ledger", tmp_path / "l.db", "--config", made,
+    )  # fmt: skip
+    assert ended.status == 0
+    config = configuration.load(made, {})
+    folder = config.folders[0]
+    assert (drop, "news", "move") == (folder.path, folder.name, folder.action)
+    assert ("http://127.0.0.1:9", tmp_path / "key") == (config.api.url, config.api.key_file)
+    assert config.ledger.url == f"sqlite:///{tmp_path}/l.db"
+    assert ended.out.rstrip().endswith(f"identifai-watch check --config {made}")
+
+
+def test_several_folders(tmp_path: Path) -> None:
+    """--path may be repeated; the folders are named after their paths."""
+    made = tmp_path / "watch.toml"
+    assert typed("init", "--path", tmp_path / "a", "--path", tmp_path / "b", "--config", made).status == 0
+    assert ["a", "b"] == [folder.name for folder in configuration.load(made, {}).folders]
+
+
+def test_relative_paths_are_those_of_who_typed_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative --path is written as the absolute one; the default file needs no --config afterwards."""
+    monkeypatch.chdir(tmp_path)
+    ended = typed("init", "--path", "drop")
+    assert tmp_path / "drop" == configuration.load(tmp_path / "identifai-watch.toml", {}).folders[0].path
+    assert ended.out.rstrip().endswith("identifai-watch check")
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    """A configuration that is there is not touched."""
+    made = tmp_path / "watch.toml"
+    made.write_text("mine")
+    ended = typed("init", "--path", tmp_path, "--config", made)
+    assert (1, "mine", True) == (ended.status, made.read_text(), "not touched" in ended.err)
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [((), 2), (("--path", "/a", "--path", "/b", "--name", "x"), 2), (("--path", "/a", "--path", "/a/b"), 78)],
+)
+def test_wrong_wishes_write_nothing(tmp_path: Path, words: tuple[str, ...], status: int) -> None:
+    """Without a folder, with one name for two, or with overlapping folders, no file is made."""
+    made = tmp_path / "watch.toml"
+    assert (status, False) == (typed("init", *words, "--config", made).status, made.exists())
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    """A folder that is not there and a key that is not there are named with what to do."""
+    ended = typed(
+        "init", "--path", tmp_path / "drop", "--key-file", tmp_path / "key", "--config", tmp_path / "c.toml",
+        environ={"IDENTIFAI_API_KEY": ""},
+    )  # fmt: skip
+    assert f"mkdir -p {tmp_path}/drop" in ended.out
+    assert f"Put it into {tmp_path}/key" in ended.out
+
+
+def test_a_terminal_is_asked(tmp_path: Path) -> None:
+    """On a terminal init asks for what no flag says; Ctrl-C there ends it with 130 and writes nothing."""
+    made = tmp_path / "c.toml"
+    status, said = talk(
+        ["init", "--config", str(made)], [f"{tmp_path}/drop\n", "copy\n", f"{tmp_path}/key\n"]
+    )
+    assert (0, True) == (status, "Folder to watch" in said)
+    folder = configuration.load(made, {}).folders[0]
+    assert (tmp_path / "drop", "copy") == (folder.path, folder.action)
+    made.unlink()
+    status, said = talk(["init", "--config", str(made)], ["\x03"])
+    assert (130, False, False) == (status, made.exists(), "Traceback" in said)
+
+
+def talk(words: list[str], answers: list[str]) -> tuple[int, str]:
+    """Run a command on a terminal, and answer each question as it comes."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "identifai_watch", *words]
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, preexec_fn=_take_terminal
+    ) as process:
+        os.close(theirs)
+        said = b""
+        try:
+            while select.select([ours], [], [], 20)[0] and (part := os.read(ours, 65536)):
+                said += part
+                if answers and said.rstrip().endswith(b":"):
+                    os.write(ours, answers.pop(0).encode())
+        except OSError:  # a terminal whose other end is closed says so by an error
+            pass
+        finally:
+            os.close(ours)  # hangs up whoever still waits for an answer
+        return process.wait(20), said.decode()
+
+
+def _take_terminal() -> None:
+    """Make standard input the terminal that Ctrl-C comes from, and have it heard: a background job may ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+# check.
+
+
+def findings(ended: Typed) -> list[dict[str, Any]]:
+    """Return what check found, as JSON."""
+    found: list[dict[str, Any]] = json.loads(ended.out)["findings"]
+    return found
+
+
+def errors(ended: Typed) -> list[str]:
+    """Return what check's errors are about."""
+    return [finding["about"] for finding in findings(ended) if finding["level"] == "error"]
+
+
+def test_all_is_well(home: House) -> None:
+    """With everything in place every line is ok, nothing is made, and the status is 0."""
+    home.simulator.change(credits=12)
+    ended = at(home, "check")
+    lines = ended.out.splitlines()
+    assert (0, True) == (ended.status, all(line.startswith("ok ") for line in lines))
+    for words in ("from $IDENTIFAI_API_KEY", "12 credits", "watched by events", "made at the first start"):
+        assert words in ended.out
+    assert not (home.home / "state").exists()
+
+
+def test_the_configuration_alone(home: House) -> None:
+    """--config-only asks nobody: no key, no network, no folder."""
+    home.folder = {"path": "/nowhere/at/all"}
+    ended = at(home, "check", "--config-only", "--json", environ={"IDENTIFAI_API_KEY": ""})
+    assert (0, ["configuration"]) == (ended.status, [finding["about"] for finding in findings(ended)])
+    assert home.simulator.state.count() == 0
+
+
+def test_a_wrong_configuration(home: House) -> None:
+    """Every mistake is a finding; the status is 78."""
+    home.folder = {"settle_secnds": 1, "action": "sidcar"}
+    ended = at(home, "check", "--json")
+    assert (78, ["configuration"] * 2) == (ended.status, errors(ended))
+    assert any("did you mean settle_seconds?" in finding["said"] for finding in findings(ended))
+
+
+def test_no_key(home: House) -> None:
+    """Without a key its three places are named; the rest is looked at all the same."""
+    home.api = {"key_file": str(home.home / "key")}
+    ended = at(home, "check", "--json", environ={"IDENTIFAI_API_KEY": ""})
+    assert (1, ["key"]) == (ended.status, errors(ended))
+    assert "folder drop" in [finding["about"] for finding in findings(ended)]
+
+
+def test_a_key_that_others_can_read(home: House) -> None:
+    """A key file with a wide mode is a warning with the command that mends it; its source is named."""
+    key = home.home / "key"
+    key.write_text(KEY)
+    key.chmod(0o644)
+    home.api = {"key_file": str(key)}
+    ended = at(home, "check", environ={"IDENTIFAI_API_KEY": ""})
+    assert (0, True, False) == (ended.status, f"chmod 600 {key}" in ended.out, KEY in ended.out)
+
+
+def test_a_refused_key(home: House) -> None:
+    """A key that identifAI does not take is an error of the account."""
+    ended = at(home, "check", "--json", environ={"IDENTIFAI_API_KEY": "another"})
+    assert (1, [f"account at {home.simulator.url}"]) == (ended.status, errors(ended))
+
+
+def test_an_api_that_is_not_there(home: House) -> None:
+    """An API that cannot be reached is said to be so."""
+    home.api = {"url": "http://127.0.0.1:9"}
+    ended = at(home, "check")
+    assert (1, True) == (ended.status, "cannot be reached" in ended.out)
+
+
+def test_no_credits(home: House) -> None:
+    """Credits at nothing, or below the floor, are an error."""
+    home.simulator.change(credits=5)
+    home.api = {"credits_floor": 10.0}
+    assert (1, True) == ((ended := at(home, "check")).status, "5 credits are left" in ended.out)
+
+
+def test_a_folder_that_is_not_there(home: House) -> None:
+    """A missing folder is an error by its name."""
+    home.folder = {"path": str(home.home / "none")}
+    ended = at(home, "check", "--json")
+    assert (1, ["folder drop"]) == (ended.status, errors(ended))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written(home: House) -> None:
+    """A folder that sidecars cannot be written to is an error; with record it is none."""
+    home.drop.chmod(0o555)
+    try:
+        assert errors(at(home, "check", "--json")) == ["folder drop"]
+        home.folder = {"action": "record"}
+        assert errors(at(home, "check", "--json")) == []
+    finally:
+        home.drop.chmod(0o755)
+
+
+def test_another_programs_database(home: House) -> None:
+    """A ledger that is none is an error, and is not touched."""
+    (home.home / "state").mkdir()
+    ledger = home.home / "state" / "ledger.db"
+    ledger.write_text("no database, but long enough to be looked at as one" * 20)
+    before = ledger.read_bytes()
+    ended = at(home, "check", "--json")
+    assert (1, ["ledger"], before) == (ended.status, errors(ended), ledger.read_bytes())
+
+
+def test_a_running_daemon_is_seen(home: House) -> None:
+    """check works beside a daemon, and says that one runs."""
+    with home.process():
+        wait_for(lambda: any(line["event"] == "started" for line in home.logged()), "the daemon runs")
+        assert "a daemon runs on it" in at(home, "check").out
