@@ -7,6 +7,7 @@ key is asked for anew with each request and never part of a text that leaves thi
 import contextlib
 import hashlib
 import http.cookiejar
+import json as jsons
 import socket
 import threading
 import time
@@ -161,7 +162,8 @@ class Api:
         body: "_Body | None" = None,
         json: Mapping[str, str] | None = None,
     ) -> Answer:
-        headers = {"Accept": accept, "X-Api-Key": self._usable_key(), "User-Agent": self._user_agent}
+        key = self._usable_key()
+        headers = {"Accept": accept, "X-Api-Key": key, "User-Agent": self._user_agent}
         patience = READ_SECONDS
         if body is not None:
             headers["Content-Type"] = body.content_type
@@ -179,7 +181,7 @@ class Api:
                     allow_redirects=False,
                     stream=True,
                 ) as answer:
-                    return _read(answer, sent=flight.is_sent)
+                    return _read(answer, sent=flight.is_sent, key=key)
             except Cancelled as end:
                 return Failure(reason=str(end) or "cancelled", sent=False, reached=flight.reached, ours=True)
             except (OSError, HTTPError) as error:
@@ -361,8 +363,8 @@ def _new_session(ca_file: str | None) -> requests.Session:
     return session
 
 
-def _read(answer: requests.Response, *, sent: bool) -> Response:
-    """Read the body; where it breaks off, an error's status still says enough."""
+def _read(answer: requests.Response, *, sent: bool, key: str) -> Response:
+    """Read the body, in which nobody is to find the key; where it breaks off, an error's status still says enough."""
     body = bytearray()
     try:
         for chunk in answer.iter_content(_BLOCK):
@@ -373,7 +375,15 @@ def _read(answer: requests.Response, *, sent: bool) -> Response:
         if answer.status_code < 400:
             raise
     headers = {name.lower(): value for name, value in answer.headers.items()}
-    return Response(status=answer.status_code, headers=headers, body=bytes(body), sent=sent)
+    return Response(status=answer.status_code, headers=headers, body=_without(key, bytes(body)), sent=sent)
+
+
+def _without(key: str, body: bytes) -> bytes:
+    """Hide the key in an answer that tells it back: what is answered goes to the ledger, the log and sidecars."""
+    spelt = jsons.dumps(key)[1:-1]
+    for spelling in {key, spelt, spelt.replace("/", "\\/")}:
+        body = body.replace(spelling.encode(), b"[hidden]")
+    return body
 
 
 def _segment(identifier: str) -> str:

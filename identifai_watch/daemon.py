@@ -72,6 +72,7 @@ class Daemon:
         self._dispatch = dispatch(shift, self._api, departures, self._intakes)
         self._wants_reload = False
         self._since = shift.clock()
+        self._began_with = shift.config
         self._renewed_at = self._reported_at = self._pruned_at = self._since
         self._fed_at = time.monotonic()
         self._feed_every = systemd.watchdog_interval()
@@ -164,8 +165,8 @@ class Daemon:
         is_busy = not self._dispatch.is_idle() or any(one.settling for one in self._intakes.values())
         if not is_busy:
             with self.shift.ledger.read() as tx:
-                due = claims.next_due(tx, now)
-            dues += [] if due is None else [due]
+                resting = (claims.next_due(tx, now), budget.account(tx).hold_until)
+            dues += [due for due in resting if due is not None and due > now]
         soonest = min(((due - now).total_seconds() for due in dues), default=IDLE_TICK)
         return max(0.0, min(soonest, BUSY_TICK if is_busy else self._idle_tick))
 
@@ -234,7 +235,7 @@ class Daemon:
                 shift.log.error("configuration refused", problem=problem)  # noqa: TRY400 - a traceback tells nothing
             systemd.ready(self._status())
             return
-        for name in restart_needed(shift.config, fresh):
+        for name in restart_needed(self._began_with, fresh):
             shift.log.warning("needs a restart", key=name)
         self._replace_folders(fresh)
         shift.log.info("reloaded", folders=len(fresh.folders))
@@ -306,7 +307,7 @@ class Daemon:
             if what in {"", "upload"} or time.monotonic() - running.moved_at < HUNG_AFTER:
                 continue
             for one in self._intakes.values():
-                if one.folder.name == name and one.patrol.health is not Health.UNAVAILABLE and what != "scan":
+                if one.folder.name == name and one.patrol.health is not Health.UNAVAILABLE:
                     one.patrol.out_of_reach(f"it has not answered for {HUNG_AFTER:.0f} s ({what})")
 
     def _report(self, tx: Transaction, *, force: bool = False) -> None:

@@ -203,6 +203,8 @@ class Intake:
             )
 
     def _looked(self, tx: Transaction, seen: list[tuple[bytes, Look | FolderError | str]]) -> None:
+        if self.patrol.is_closed.is_set():
+            return  # a reload put others in its place, which look for themselves
         now = self._shift.clock()
         for path, found in seen:
             entry = self._entries.get(path)
@@ -305,6 +307,8 @@ class Intake:
 
     def _digested(self, path: bytes, entry: Entry, tx: Transaction, found: Digest | FolderError) -> None:
         self._digesting -= 1
+        if self.patrol.is_closed.is_set():
+            return
         if self._whole.get(path) is entry:
             del self._whole[path]
         elif isinstance(found, Digest):
@@ -352,6 +356,8 @@ class Intake:
 
     def _found(self, tx: Transaction, chunk: list[Finding]) -> None:
         """Take in what a scan found to differ from the ledger."""
+        if self.patrol.is_closed.is_set():
+            return
         step = self._shift.step(tx)
         missing: list[bytes] = []
         for finding in chunk:

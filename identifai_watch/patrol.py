@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
-from threading import Event, Semaphore
+from threading import Event, Semaphore, Thread
 from typing import Any, TypeVar
 
 from identifai_watch.config import Events, Folder
@@ -25,6 +25,9 @@ from identifai_watch.workers import Job
 CHUNKS_AHEAD = 4
 FIRST_RETRY = timedelta(seconds=1)
 LAST_RETRY = timedelta(minutes=5)
+PULSE = 5.0
+"""Seconds after which a scan that waits for the loop says that it is not the folder that it waits for."""
+
 SCAN_SHARE = 10
 """A scan never takes more than a tenth of the time: the next one waits ten times as long as the last one took."""
 
@@ -106,6 +109,7 @@ class Patrol:
         self._rules = rules
         self._findings = findings
         self._folder_id = 0
+        self._lane = f"{folder.name}/scan"
         self._log = shift.log.bind(folder=folder.name)
         self.network = False
         self.health = Health.OK
@@ -134,8 +138,10 @@ class Patrol:
         """End: no thread of this folder begins anything more; none is waited for."""
         self._closed.set()
         self._room.set()
-        if self._watch is not None:
-            self._watch.stop()
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            # It joins its threads, of which one may hang on a mount: that is not the loop's to wait for.
+            Thread(target=watch.stop, name=f"{self._folder.name}/unwatch", daemon=True).start()
 
     @property
     def is_closed(self) -> Event:
@@ -279,17 +285,28 @@ class Patrol:
             self._rules,
             subtree=subtree,
             network=self.network,
-            stop=self._closed.is_set,
+            stop=self._is_to_end,
         )
         summary: Summary | None = None
         for chunk in found:
-            self._chunks.acquire()
-            self._room.wait()
+            self._wait_for_room()
             if self._closed.is_set():
                 return None
             self._shift.workers.tell(partial(self._hand_on, chunk))
             summary = next((finding for finding in chunk if isinstance(finding, Summary)), summary)
         return summary if subtree == b"" else None
+
+    def _is_to_end(self) -> bool:
+        """Tell a scan under way whether to end; that it asks shows that the tree answers."""
+        self._shift.workers.moved(self._lane)
+        return self._closed.is_set()
+
+    def _wait_for_room(self) -> None:
+        """Wait until the loop can take more in, which is no sign of a tree that hangs."""
+        while not self._chunks.acquire(timeout=PULSE):
+            self._shift.workers.moved(self._lane)
+        while not self._room.wait(PULSE):
+            self._shift.workers.moved(self._lane)
 
     def _hand_on(self, chunk: list[Finding], tx: Transaction) -> None:
         self._chunks.release()
@@ -310,13 +327,15 @@ class Patrol:
         self.last_scan_at = now
         self._scan_at = now + max(self._folder.rescan, took * SCAN_SHARE)
         self._log.debug("scanned", files=summary.files, seconds=round(took.total_seconds(), 3))
+        if self.health is Health.UNAVAILABLE:
+            self.rescan()  # it hung, and answers again: its root is looked at before anything else
         if summary.unlisted == 0:
             self._unlisted.clear()
         self._findings.ended(tx)
 
     def _plan(self, work: Callable[[], Result], then: Callable[[Transaction, Result], None]) -> None:
-        lane = f"{self._folder.name}/scan"
-        self._shift.workers.plan(Job(lane=lane, label=lane, work=work, then=then, failed=self._failed))
+        job = Job(lane=self._lane, label=self._lane, work=work, then=then, failed=self._failed)
+        self._shift.workers.plan(job)
 
     def _failed(self, _tx: Transaction, error: Exception) -> None:
         """Go on after a bug of ours: the next scan finds what this one did not."""

@@ -15,11 +15,12 @@ AD_HOC = "(judge)"
 
 
 def ad_hoc_folder() -> Folder:
-    """Return the folder of single files: their verdicts go to the ledger, and nothing is written beside them."""
-    text = (
-        f'[[folder]]\npath = "/"\nname = "{AD_HOC}"\naction = "record"\nevents = "off"\nexisting = "judge"\n'
-    )
-    return config.parse(text, Path("/")).folders[0]
+    """Return the folder of single files: their verdicts go to the ledger, and nothing is written beside them.
+
+    Somebody names such a file and waits, so that it has to be quiet for a second only.
+    """
+    settings = {"path": "/", "name": AD_HOC, "action": "record", "events": "off", "settle_seconds": 1.0}
+    return config.parse(config.dump({"folder": [settings]}), Path("/")).folders[0]
 
 
 def place_of(folders: Sequence[Folder], path: bytes) -> tuple[Folder, bytes]:

@@ -51,7 +51,7 @@ class Shift:
     @property
     def limits(self) -> Limits:
         """The account's limits and the purse, as configured."""
-        return limits_of(self.config)
+        return self.config.api.limits
 
     def step(self, tx: Transaction, *, who: str = "daemon") -> Step:
         """Return how rows advance at this instant."""
@@ -68,17 +68,3 @@ class Shift:
     def bug(self, error: Exception) -> None:
         """Say that something was our own fault; all else goes on."""
         self.log.error("bug", error=repr(error), exc_info=error)
-
-
-def limits_of(config: Config) -> Limits:
-    """Return the account's limits and the purse that a configuration names."""
-    api = config.api
-    return Limits(
-        posts_per_second=api.posts_per_second,
-        posts_per_minute=api.posts_per_minute,
-        gets_per_second=api.gets_per_second,
-        gets_per_minute=api.gets_per_minute,
-        posts_per_day=api.posts_per_day,
-        backlog_share=api.backlog_share,
-        credits_floor=api.credits_floor,
-    )

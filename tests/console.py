@@ -2,9 +2,7 @@
 
 import contextlib
 import io
-import os
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,17 +24,17 @@ class Typed:
 def typed(*words: str | Path, environ: dict[str, str] | None = None) -> Typed:
     """Type a command, as a script would: nobody can be asked."""
     out, err = io.StringIO(), io.StringIO()
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        pytest.raises(SystemExit) as ended,
-    ):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["identifai-watch", *(str(word) for word in words)])
         patch.setattr(sys, "stdin", io.StringIO())
         for name, value in ({"IDENTIFAI_API_KEY": KEY} | (environ or {})).items():
-            patch.setitem(os.environ, name, value)  # type: ignore[arg-type] - a mapping of text
-        main()
+            patch.setenv(name, value)
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.raises(SystemExit) as ended,
+        ):
+            main()
     code = ended.value.code
     assert isinstance(code, int)
     return Typed(status=int(code), out=out.getvalue(), err=err.getvalue())
@@ -45,10 +43,3 @@ def typed(*words: str | Path, environ: dict[str, str] | None = None) -> Typed:
 def at(house: House, *words: str | Path, environ: dict[str, str] | None = None) -> Typed:
     """Type a command with the configuration of a house."""
     return typed(*words, "--config", house.config_path, environ=environ)
-
-
-@contextlib.contextmanager
-def working_directory(path: Path) -> Iterator[None]:
-    """Stand in a directory for a while."""
-    with contextlib.chdir(path):
-        yield

@@ -94,7 +94,9 @@ def test_nothing_is_sent_before_its_writer_is_done(tmp_path: Path) -> None:
         whole = picture(tmp_path / "whole.png").read_bytes()
         with slow.open("wb", buffering=0) as writer:
             writer.write(whole[:100])
-            wait_for(lambda: "somebody is writing to it" == waits(daemon).get("slow.png"), "its writer is noticed")
+            wait_for(
+                lambda: "somebody is writing to it" == waits(daemon).get("slow.png"), "its writer is noticed"
+            )
             writer.write(whole[100:])
             home.sidecar(picture(home.drop / "meanwhile.png"))
             assert "somebody is writing to it" == waits(daemon)["slow.png"]

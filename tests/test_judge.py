@@ -1,7 +1,6 @@
 """``judge`` and ``rejudge``: one file now, whatever waits; and contents anew, paid for again."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,11 +64,11 @@ def test_what_was_queued_before_stays_queued(home: House) -> None:
 def test_a_file_outside_every_folder(home: House) -> None:
     """Any file can be judged; nothing is written beside it, and --json says what its sidecar would."""
     path = outside(home)
-    before = set(os.listdir(home.home))
+    before = set(home.home.iterdir())
     ended = at(home, "judge", path, "--json")
     found = json.loads(ended.out)
     assert (0, "human", "image") == (ended.status, found["outcome"], found["file"]["media"])
-    assert {"identifai-watch.toml", "state"} >= set(os.listdir(home.home)) - before
+    assert {"identifai-watch.toml", "state"} >= {new.name for new in set(home.home.iterdir()) - before}
 
 
 def test_a_judged_content_costs_nothing_again(home: House) -> None:
@@ -185,7 +184,7 @@ def test_a_refused_account_ends_it(home: House) -> None:
 
 
 def test_rejudging_is_paid_again_and_says_so(home: House) -> None:
-    """rejudge asks first; then the content is sent anew without the vendor's cache, and both verdicts are kept."""
+    """Rejudging asks first; then the content is sent anew without the vendor's cache, and both verdicts are kept."""
     path = home.put("sample.jpg")
     at(home, "once")
     assert (2, 1) == (at(home, "rejudge", path).status, posts(home))

@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from identifai_watch.cli import gauge, running
+from identifai_watch.daemon import Ending
+from identifai_watch.ledger import Ledger
+from identifai_watch.shift import utc_now
 from identifai_watch.simulator import Endpoint, Fault, FaultKind
 from tests.console import at, typed
 from tests.harness import KEY, House, house, wait_for
@@ -270,3 +274,13 @@ def test_a_terminal_shows_a_bar(home: House) -> None:
             os.close(ours)
         process.communicate(timeout=20)
     assert (0, True, True) == (process.returncode, b"1/1" in shown, b"\x1b[" in shown)
+
+
+def test_files_that_still_grow_are_named(home: House, capsys: pytest.CaptureFixture[str]) -> None:
+    """What did not become whole is named with the reason; by itself that is no failure."""
+    ending = Ending(growing=(("drop", b"big\n.mp4", "somebody is writing to it"),))
+    config = home.config()
+    with Ledger(home.ledger_url, node="here") as ledger:
+        progress = gauge.progress(ledger, config, utc_now())
+        assert running.report(ledger, config, ending, progress, as_json=False) == 0
+    assert "still growing: drop/big\\n.mp4 (somebody is writing to it)" in capsys.readouterr().out

@@ -1,14 +1,11 @@
 """``init`` and ``check``: a configuration that loads, and what is in the way of a run."""
 
-import fcntl
 import json
 import os
 import pty
 import select
-import signal
 import subprocess
 import sys
-import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,10 +104,10 @@ def test_a_terminal_is_asked(tmp_path: Path) -> None:
 def talk(words: list[str], answers: list[str]) -> tuple[int, str]:
     """Run a command on a terminal, and answer each question as it comes."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "identifai_watch", *words]
-    with subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, preexec_fn=_take_terminal
-    ) as process:
+    # Its own terminal, that Ctrl-C comes from; and a background job may have been started with SIGINT ignored.
+    alone = ["setsid", "--ctty", "env", "--default-signal=INT"]
+    command = [*alone, sys.executable, "-m", "identifai_watch", *words]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         said = b""
         try:
@@ -123,12 +120,6 @@ def talk(words: list[str], answers: list[str]) -> tuple[int, str]:
         finally:
             os.close(ours)  # hangs up whoever still waits for an answer
         return process.wait(20), said.decode()
-
-
-def _take_terminal() -> None:
-    """Make standard input the terminal that Ctrl-C comes from, and have it heard: a background job may ignore it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 # check.
@@ -240,7 +231,7 @@ def test_another_programs_database(home: House) -> None:
 
 
 def test_a_running_daemon_is_seen(home: House) -> None:
-    """check works beside a daemon, and says that one runs."""
+    """A check works beside a daemon, and says that one runs."""
     with home.process():
         wait_for(lambda: any(line["event"] == "started" for line in home.logged()), "the daemon runs")
         assert "a daemon runs on it" in at(home, "check").out

@@ -47,18 +47,12 @@ def opened_to_read(config: Config) -> Iterator[Ledger | None]:
         yield ledger
 
 
-def limits_of(config: Config) -> Limits:
-    """Return the account's limits and the purse, as configured."""
-    api = config.api
-    return Limits(**{name: getattr(api, name) for name in Limits.__dataclass_fields__})
-
-
 def report_of(config: Config, ledger: Ledger | None, now: datetime) -> Report:
     """Return how things stand."""
     if ledger is None:
         return _blank(config)
     is_running = ledger.lock.is_taken()
-    limits = limits_of(config)
+    limits = config.api.limits
     with ledger.read() as tx:
         account = budget.account(tx)
         fresh, backlog = views.queue(tx)

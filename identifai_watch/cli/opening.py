@@ -60,7 +60,7 @@ def folder_of(config: Config, path: Path) -> tuple[str, bytes]:
     Raises:
         RefusedError: It lies in none of them.
     """
-    absolute = os.path.abspath(path)
+    absolute = os.path.normpath(path.absolute())  # links stay as they are: they are not followed here either
     for folder in config.folders:
         for root in {str(folder.path), os.path.realpath(folder.path)}:
             if absolute.startswith(root.rstrip("/") + "/"):

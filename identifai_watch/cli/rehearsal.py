@@ -17,7 +17,6 @@ from identifai_watch.cli.survey import Say, Survey, look_over
 from identifai_watch.config import Config
 from identifai_watch.core.gate import Limits
 from identifai_watch.errors import AccountError
-from identifai_watch.shift import limits_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +35,7 @@ def rehearse(config: Config, *, as_json: bool) -> None:
         survey = look_over(config, say)
     left, trouble = _balance(config)
     rehearsal = Rehearsal(
-        survey=survey, seconds=duration(survey.posts, limits_of(config)), credits=left, trouble=trouble
+        survey=survey, seconds=duration(survey.posts, config.api.limits), credits=left, trouble=trouble
     )
     if as_json:
         click.echo(json.dumps(_as_json(rehearsal)))

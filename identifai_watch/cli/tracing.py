@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from identifai_watch.cli.gathering import Place, limits_of, lines_at, nowhere, posts
+from identifai_watch.cli.gathering import Place, lines_at, nowhere, posts
 from identifai_watch.cli.opening import node
 from identifai_watch.config import Config, Folder
 from identifai_watch.core import explaining, report
@@ -107,7 +107,7 @@ def _queueing(tx: Transaction, config: Config, line: Line, around: Circumstances
     """Return the circumstances with those of an upload that is still to be made: its place in line and the purse."""
     if line.analysis is None:
         return around
-    limits, now = limits_of(config), around.now
+    limits, now = config.api.limits, around.now
     purse = budget.purse(tx, limits, now)
     left = purse.backlog_left if line.analysis.backlog else purse.left
     ahead = views.ahead(tx, line.analysis)

@@ -24,6 +24,7 @@ from identifai_watch.config.values import (
     secret_text,
     surroundings,
 )
+from identifai_watch.core import gate
 from identifai_watch.core.model import Media, Outcome
 
 _SQLITE = "sqlite:///"
@@ -61,6 +62,11 @@ class Api(Section):
     credits_floor: Number = Field(default=0.0, ge=0)
     analysis_deadline_minutes: Number = Field(default=120.0, gt=0, le=43_200)
     send_names: Switch = False
+
+    @property
+    def limits(self) -> gate.Limits:
+        """The account's limits and the purse, for the gate."""
+        return gate.Limits(**{name: getattr(self, name) for name in gate.Limits.__dataclass_fields__})
 
     @property
     def analysis_deadline(self) -> timedelta:

@@ -8,6 +8,7 @@ import ctypes
 import errno
 import os
 import threading
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -81,6 +82,8 @@ class Watch:
         Raises:
             UnwatchableError: it cannot be armed; nothing is left running.
         """
+        # It warns of a directory that it finds twice, in its listing and by its event, as `mkdir -p` makes them.
+        warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
         observer: _Observer | None = None
         try:
             observer = _Observer(lambda: self._notice(Notice(path=b"", kind=NoticeKind.OVERFLOW)))
