@@ -9,7 +9,8 @@ from typing import Any
 
 from identifai_watch import duties, orders, systemd
 from identifai_watch.config import Config, Folder, restart_needed
-from identifai_watch.core.model import Account, AccountState, Barred, PauseReason, Resumed
+from identifai_watch.core.events import Barred, Resumed
+from identifai_watch.core.model import Account, AccountState, PauseReason
 from identifai_watch.dispatch import Departures, dispatch
 from identifai_watch.errors import ConfigError, LaterError
 from identifai_watch.intake import Intake

@@ -17,16 +17,8 @@ from identifai_watch.api import Api, Upload
 from identifai_watch.config import Folder, form_options
 from identifai_watch.core import answers, routing, sidecar
 from identifai_watch.core.answers import AskCredits, Reading, Results
-from identifai_watch.core.model import (
-    AccountEvent,
-    Analysis,
-    AnalysisEvent,
-    Fingerprint,
-    Outcome,
-    Pending,
-    Unanswered,
-    Unsent,
-)
+from identifai_watch.core.events import AccountEvent, AnalysisEvent, Pending, Unanswered, Unsent
+from identifai_watch.core.model import Analysis, Fingerprint, Outcome
 from identifai_watch.delivery import DeliveryError, Order, SourceChanged, SourceGone, Taken
 from identifai_watch.folder.look import fingerprint
 from identifai_watch.folder.opening import FolderError, MissingError, UnavailableError, open_inside

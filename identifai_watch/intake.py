@@ -140,7 +140,11 @@ class Intake:
             intake.release_one(tx, row.id, priority)
         if row is not None and row.analysis_id is not None:
             intake.hasten(tx, row.analysis_id, priority)
-        self._notice(path, renamed=False, priority=priority)
+        on_its_way = self._entries.get(path) or self._whole.get(path)
+        if on_its_way is None:
+            self._notice(path, renamed=False, priority=priority)
+        else:  # that it is asked for is no change of it: it must not settle the longer for that
+            on_its_way.priority, on_its_way.backlog = max(on_its_way.priority, priority), False
 
     # Noticing.
 

@@ -9,20 +9,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from identifai_watch.core.model import (
-    Analysis,
-    Barred,
-    Choice,
-    Decision,
-    File,
-    FileState,
-    Label,
-    Overridden,
-    PauseReason,
-    Reopened,
-    Resumed,
-    Retried,
-)
+from identifai_watch.core.events import Barred, Overridden, Reopened, Resumed, Retried
+from identifai_watch.core.model import Analysis, Choice, Decision, File, FileState, Label, PauseReason
 from identifai_watch.ledger import Transaction, budget, intake, work
 from identifai_watch.ledger.desk import Command
 from identifai_watch.ledger.work import Step

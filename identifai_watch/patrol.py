@@ -122,6 +122,7 @@ class Patrol:
         self._closed = Event()
         self._watch: Watch | None = None
         self._is_scanning = False
+        self._wants_rescan = False
         self._scan_at = self._scan_began = shift.clock()
         self._subtrees: list[bytes] = []
         self._unlisted: dict[bytes, str] = {}
@@ -174,8 +175,9 @@ class Patrol:
         return self.last_scan_at is not None and not self._is_scanning and not self._subtrees
 
     def rescan(self) -> None:
-        """Have the tree scanned now."""
+        """Have the tree scanned now, or once more if a scan is under way: it may have passed what this is about."""
         self._scan_at = self._shift.clock()
+        self._wants_rescan = self._is_scanning
 
     def look_into(self, directory: bytes) -> None:
         """Have one directory scanned soon: an event named it, and not what is in it."""
@@ -325,7 +327,9 @@ class Patrol:
         now = self._shift.clock()
         took = now - self._scan_began
         self.last_scan_at = now
-        self._scan_at = now + max(self._folder.rescan, took * SCAN_SHARE)
+        rest = max(self._folder.rescan, took * SCAN_SHARE)
+        self._scan_at = now if self._wants_rescan else now + rest
+        self._wants_rescan = False
         self._log.debug("scanned", files=summary.files, seconds=round(took.total_seconds(), 3))
         if self.health is Health.UNAVAILABLE:
             self.rescan()  # it hung, and answers again: its root is looked at before anything else

@@ -47,9 +47,18 @@ def test_a_barred_account_pauses_everything_fails_nothing_and_heals(tmp_path: Pa
     """Wrong key, terms, no credits: files wait unharmed, probes are few, and all goes on when it is put right."""
     reason, barred, healed = BARS[bar]
     with house(tmp_path, folder=QUICK) as home, home.daemon() as daemon:
+        order(daemon, "pause")
+        for name in ("1.png", "2.png", "3.png"):
+            picture(home.drop / name)
+        for name in ("1.png", "2.png", "3.png"):
+            admitted(daemon, name)
         home.simulator.change(**barred)
-        picture(home.drop / "a.png")
+        order(daemon, "resume")
         wait_for(lambda: account(daemon).state is AccountState.PAUSED, "the account is paused")
+        wait_for(
+            lambda: in_loop(daemon, lambda _: daemon._dispatch.uploads.in_flight) == 0,
+            "no upload is under way",
+        )
         asked = home.simulator.state.count()
         picture(home.drop / "b.png")
         admitted(daemon, "b.png")
@@ -70,10 +79,10 @@ def test_a_barred_account_pauses_everything_fails_nothing_and_heals(tmp_path: Pa
             order(daemon, "retry")
         else:
             daemon.ask_reload()
-        home.sidecar(home.drop / "a.png")
-        home.sidecar(home.drop / "b.png")
+        for name in ("1.png", "2.png", "3.png", "b.png"):
+            home.sidecar(home.drop / name)
         assert AccountState.OK is account(daemon).state
-        assert 2 == len(home.simulator.state.charged)
+        assert 4 == len(home.simulator.state.charged)
 
 
 def unharmed(daemon: Daemon) -> None:
@@ -124,6 +133,24 @@ def test_below_the_floor_nothing_is_sent(tmp_path: Path) -> None:
             order(daemon, "retry")
             home.sidecar(home.drop / "a.png")
             assert 50 == account(daemon).credits
+
+
+def test_the_floor_is_not_overrun_between_two_looks_at_the_balance(tmp_path: Path) -> None:
+    """The nearer the balance comes to the floor, the more often it is looked at: a batch of files cannot pass it."""
+    with house(tmp_path, folder=QUICK, api={"credits_floor": 20, "uploads": 1}) as home:
+        home.simulator.change(credits=30)
+        with home.daemon() as daemon:
+            order(daemon, "pause")
+            for number in range(20):
+                picture(home.drop / f"{number:02}.png")
+            for number in range(20):
+                admitted(daemon, f"{number:02}.png")
+            order(daemon, "resume")
+            wait_for(lambda: account(daemon).reason is PauseReason.FLOOR, "the floor is reached")
+            wait_for(
+                lambda: in_loop(daemon, lambda _: daemon._dispatch.uploads.in_flight) == 0, "all is sent"
+            )
+            assert 10 <= len(home.simulator.state.charged) <= 14
 
 
 def test_an_operator_pauses_and_resumes(tmp_path: Path) -> None:

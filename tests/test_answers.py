@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from identifai_watch.core import answers
 from identifai_watch.core.answers import Answer, AskCredits, Failure, Reading, Response
-from identifai_watch.core.model import (
+from identifai_watch.core.events import (
     AccountEvent,
     AnalysisEvent,
     Barred,
@@ -18,13 +18,10 @@ from identifai_watch.core.model import (
     Errored,
     Healthy,
     Judged,
-    Label,
     Lost,
     Malformed,
-    Media,
     Mismatched,
     Overridden,
-    PauseReason,
     Pending,
     Refused,
     Throttled,
@@ -33,6 +30,7 @@ from identifai_watch.core.model import (
     Unsent,
     Uploaded,
 )
+from identifai_watch.core.model import Label, Media, PauseReason
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 SHA256 = bytes(range(32))

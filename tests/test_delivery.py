@@ -128,6 +128,30 @@ def test_a_sidecar_lies_beside_its_file(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("action", ["sidecar", "copy"])
+def test_what_replaces_a_file_during_its_delivery_does_not_pass_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    """The fingerprint is that of the file that was looked at, so that the next one is found to be another."""
+    drop(tmp_path)
+    order = an_order(tmp_path, action)
+    other = drop(tmp_path, "other.jpg", b"another photograph")
+    sync = os.fsync
+
+    def replacing(descriptor: int) -> None:
+        if other.exists():
+            other.replace(tmp_path / "x.jpg")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", replacing)
+    try:
+        done = delivery.deliver(order).fingerprint
+    except SourceChanged:
+        done = None
+    assert done in {None, order.fingerprint}
+    assert b"another photograph" == (tmp_path / "x.jpg").read_bytes()
+
+
 def test_a_record_writes_nothing(tmp_path: Path) -> None:
     """The ledger alone knows of the verdict."""
     drop(tmp_path)

@@ -19,32 +19,34 @@ from identifai_watch import config
 from identifai_watch.api import MOST_IDENTIFIERS, Api, Upload
 from identifai_watch.core import answers, gate, lifecycle, media, polling, routing
 from identifai_watch.core.answers import AskCredits, Failure, Reading, Response, Results
-from identifai_watch.core.model import (
-    Account,
-    AccountState,
-    Analysis,
+from identifai_watch.core.events import (
     AnalysisEvent,
-    AnalysisState,
     Barred,
     Begun,
     Deferred,
     Errored,
     Healthy,
     Judged,
-    Label,
     Malformed,
-    Media,
     Mismatched,
-    Outcome,
-    PauseReason,
     Pending,
-    Provenance,
     Refused,
     Throttled,
     Unanswered,
     Unreachable,
     Unsent,
     Uploaded,
+)
+from identifai_watch.core.model import (
+    Account,
+    AccountState,
+    Analysis,
+    AnalysisState,
+    Label,
+    Media,
+    Outcome,
+    PauseReason,
+    Provenance,
     Verdict,
 )
 from identifai_watch.errors import ConfigError

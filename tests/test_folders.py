@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from identifai_watch.core.model import AnalysisState, FileState
+from identifai_watch.daemon import Daemon
+from identifai_watch.ledger import Transaction
 from identifai_watch.patrol import Health, Mode
 from identifai_watch.simulator import Endpoint
 from tests.harness import SUFFIX, House, house, wait_for
 from tests.watching import (
     admitted,
     folders,
+    in_loop,
     intake,
     line,
     lines,
@@ -54,7 +57,7 @@ def test_every_way_into_a_folder_is_noticed(tmp_path: Path) -> None:
     """New, renamed, moved in with its directory, made with its directories, hard-linked: events tell of each."""
     outside = tmp_path / "outside"
     with house(tmp_path, folder=BY_EVENTS) as home, home.daemon() as daemon:
-        assert Mode.EVENTS is scan_mode(home, daemon)
+        assert Mode.EVENTS is scan_mode(daemon)
         picture(home.drop / "new.png")
         part = picture(home.drop / "renamed.png.part", "renamed")
         wait_for(lambda: line(daemon, "new.png"), "the part was noticed before it")
@@ -80,7 +83,7 @@ def test_every_way_into_a_folder_is_noticed(tmp_path: Path) -> None:
         assert len(expected) == paid(home)
 
 
-def scan_mode(home: House, daemon: object) -> Mode:
+def scan_mode(daemon: Daemon) -> Mode:
     """Return how changes are noticed, once the first scan was made."""
     scan(daemon)
     return intake(daemon).patrol.mode
@@ -107,7 +110,7 @@ def test_nothing_is_sent_before_its_writer_is_done(tmp_path: Path) -> None:
         assert 2 == paid(home)
 
 
-def waits(daemon: object) -> dict[str, str]:
+def waits(daemon: Daemon) -> dict[str, str]:
     """Return what settles, and why it waits."""
     one = intake(daemon)
     return {os.fsdecode(path): why for path, why in one.growing(one._shift.clock())}
@@ -116,21 +119,30 @@ def waits(daemon: object) -> dict[str, str]:
 def test_a_replaced_file_is_judged_anew_and_a_touched_one_is_not(tmp_path: Path) -> None:
     """Other bytes supersede the old row and its verdict; another time or mode costs a hash and nothing more."""
     with house(tmp_path, folder=BY_EVENTS) as home, home.daemon() as daemon:
-        path = picture(home.drop / "a.png", "first")
-        assert sha256("first").hex() == home.sidecar(path)["file"]["sha256"]
-        picture(tmp_path / "other.png", "second").replace(path)
-        wait_for(lambda: sha256("second").hex() == home.sidecar(path)["file"]["sha256"], "the new verdict")
+        paths = [picture(home.drop / f"{name}.png", f"first {name}") for name in "abcdefgh"]
+        for number, path in enumerate(paths):
+            other = picture(tmp_path / "other.png", f"second {path.name}")
+            home.sidecar(path)
+            # While its delivery is not even over: what it ends with must not take the new file for the old one.
+            if number % 2:
+                other.replace(path)
+            else:
+                path.write_bytes(other.read_bytes())
+        expected = [sha256(f"second {path.name}").hex() for path in paths]
+        wait_for(
+            lambda: expected == [home.sidecar(path)["file"]["sha256"] for path in paths],
+            "all are judged anew",
+        )
         quiet(daemon)
-        picture(path, "third")
-        wait_for(lambda: sha256("third").hex() == home.sidecar(path)["file"]["sha256"], "the third verdict")
-        quiet(daemon)
-        states = {each.file.sha256: each.file.state for each in lines(daemon)}
-        assert {
-            sha256("first"): FileState.SUPERSEDED,
-            sha256("second"): FileState.SUPERSEDED,
-            sha256("third"): FileState.DELIVERED,
-        } == states
+        states = [(each.file.state, each.file.sha256) for each in lines(daemon)]
+        assert {sha256(f"first {name}") for name in "abcdefgh"} == {
+            content for state, content in states if state is FileState.SUPERSEDED
+        }
+        assert {sha256(f"second {name}.png") for name in "abcdefgh"} == {
+            content for state, content in states if state is FileState.DELIVERED
+        }
 
+        path = paths[0]
         before = home.sidecar(path)
         os.utime(path, (1, 1))
         path.chmod(0o640)
@@ -139,13 +151,72 @@ def test_a_replaced_file_is_judged_anew_and_a_touched_one_is_not(tmp_path: Path)
         assert path.stat().st_ctime_ns == line(daemon, "a.png").file.fingerprint.ctime_ns
         assert 1_000_000_000 == line(daemon, "a.png").file.fingerprint.mtime_ns
         assert before["response"] == home.sidecar(path)["response"]
-        assert 3 == len(lines(daemon)) == paid(home) == home.simulator.state.arrived(Endpoint.UPLOAD)
+        assert 16 == len(lines(daemon)) == paid(home) == home.simulator.state.arrived(Endpoint.UPLOAD)
+
+
+def test_a_file_that_changes_under_way_gets_no_verdict_but_its_own(tmp_path: Path) -> None:
+    """What is written on while its verdict or its turn is awaited is not sent, and the old verdict not delivered."""
+    with house(tmp_path, folder=BY_EVENTS) as home, home.daemon() as daemon:
+        home.simulator.change(delay=3600)
+        sent = picture(home.drop / "sent.png", "half")
+        wait_for(lambda: paid(home) == 1, "it is sent")
+        order(daemon, "pause")
+        queued = picture(home.drop / "queued.png", "some")
+        admitted(daemon, "queued.png")
+        with sent.open("ab", buffering=0) as one, queued.open("ab", buffering=0) as two:
+            one.write(b" and half")
+            two.write(b" and more")
+            home.simulator.change(delay=0)
+            order(daemon, "resume")
+            wait_for(lambda: line(daemon, "sent.png").file.failures, "the old verdict is not delivered")
+            wait_for(lambda: line(daemon, "queued.png").analysis.failures, "the old content is not sent")
+            assert set() == judged(home)
+        assert sha256("half and half").hex() == home.sidecar(sent)["file"]["sha256"]
+        assert sha256("some and more").hex() == home.sidecar(queued)["file"]["sha256"]
+        quiet(daemon)
+        assert sha256("some") not in {one.sha256 for one in home.simulator.state.charged}
+        assert 3 == paid(home)
+
+
+def test_a_file_that_is_taken_away_before_its_verdict_gets_it_when_it_is_back(tmp_path: Path) -> None:
+    """A verdict without its file waits for it: nothing is written, nothing is stuck, nothing is paid again."""
+    with house(tmp_path, folder=BY_EVENTS) as home, home.daemon() as daemon:
+        home.simulator.change(delay=3600)
+        path = picture(home.drop / "a.png")
+        wait_for(lambda: paid(home) == 1, "it is sent")
+        path.rename(tmp_path / "away.png")
+        home.simulator.change(delay=0)
+        wait_for(lambda: standing(daemon, "a.png")[0] is FileState.GONE, "it is gone")
+        assert set() == judged(home)
+        (tmp_path / "away.png").rename(path)
+        assert sha256("a.png").hex() == home.sidecar(path)["file"]["sha256"]
+        quiet(daemon)
+        assert (FileState.DELIVERED, 0) == standing(daemon, "a.png")
+        assert 1 == paid(home) == home.simulator.state.arrived(Endpoint.UPLOAD)
+
+
+def test_a_scan_that_is_asked_for_during_another_is_made_after_it(tmp_path: Path) -> None:
+    """Events that are lost while a scan is under way are made up for at once, not at the next turn."""
+    held = {"existing": "hold", "existing_hold_above": 0}
+    with house(tmp_path, folder=BY_EVENTS | held) as home, home.daemon() as daemon:
+        patrol = intake(daemon).patrol
+
+        def ask(_: Transaction) -> bool:
+            if patrol._is_scanning:
+                patrol.rescan()
+                return True
+            patrol.rescan()
+            return False
+
+        wait_for(lambda: in_loop(daemon, ask), "it is asked for during a scan")
+        first = wait_for(lambda: patrol.last_scan_at, "the scan ends")
+        wait_for(lambda: first != patrol.last_scan_at, "another scan follows")
 
 
 def test_the_scan_alone_finds_everything(tmp_path: Path) -> None:
     """With ``events = "off"`` nothing is watched, and what is new, changed or gone is found by scanning."""
     with house(tmp_path, folder=SCANNED) as home, home.daemon() as daemon:
-        assert Mode.SCAN is scan_mode(home, daemon)
+        assert Mode.SCAN is scan_mode(daemon)
         picture(home.drop / "deep" / "a.png", "first")
         picture(home.drop / "b.png")
         scan(daemon)
@@ -432,7 +503,7 @@ def test_a_vanished_file_is_gone_after_two_scans_and_its_return_costs_nothing(tm
         assert 1 == len(lines(daemon)) == paid(home) == home.simulator.state.arrived(Endpoint.UPLOAD)
 
 
-def standing(daemon: object, path: str) -> tuple[FileState, int]:
+def standing(daemon: Daemon, path: str) -> tuple[FileState, int]:
     """Return where a file stands, and how many scans have missed it."""
     found = line(daemon, path)
     assert found is not None
@@ -483,7 +554,7 @@ def test_a_copy_costs_nothing_and_gets_a_sidecar_of_its_own(tmp_path: Path) -> N
         assert 1 == paid(home) == home.simulator.state.arrived(Endpoint.UPLOAD)
 
 
-def state_of(daemon: object, path: str) -> AnalysisState | None:
+def state_of(daemon: Daemon, path: str) -> AnalysisState | None:
     """Return where the analysis of a file stands, if it has one."""
     found = line(daemon, path)
     return None if found is None or found.analysis is None else found.analysis.state

@@ -11,20 +11,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from identifai_watch.core import gate
-from identifai_watch.core.gate import Limits, Window
-from identifai_watch.core.model import (
-    Account,
+from identifai_watch.core.events import (
     AccountEvent,
-    AccountState,
     Barred,
     Cleared,
     Credited,
     Healthy,
-    PauseReason,
     Resumed,
     Throttled,
     Unreachable,
 )
+from identifai_watch.core.gate import Limits, Window
+from identifai_watch.core.model import Account, AccountState, PauseReason
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -206,13 +204,20 @@ def test_an_api_that_cannot_be_reached_is_probed_at_least_once_a_minute() -> Non
 @pytest.mark.parametrize("why", [why for why in PauseReason if why is not PauseReason.OPERATOR])
 def test_a_pause_is_probed_after_30_seconds_doubling_to_10_minutes(why: PauseReason) -> None:
     """A pause that goes on is looked at ever more rarely."""
-    account, waits = Account(), []
+    account, waits, now = Account(), [], NOW
     for _ in range(7):
-        account = gate.after(account, Barred(why, "403"), NOW)
+        account = gate.after(account, Barred(why, "403"), now)
         assert account.next_probe_at is not None
-        waits.append((account.next_probe_at - NOW).total_seconds())
+        waits.append((account.next_probe_at - now).total_seconds())
+        now = account.next_probe_at
     assert [30, 60, 120, 240, 480, 600, 600] == waits
     assert (AccountState.PAUSED, why, "403") == (account.state, account.reason, account.detail)
+
+
+def test_what_was_under_way_when_a_pause_began_is_no_probe_of_it() -> None:
+    """Four uploads that are refused together put the first probe off no longer than one does."""
+    account = gate.after(Account(), Barred(PauseReason.KEY, "401"), NOW)
+    assert account == gate.after(account, Barred(PauseReason.KEY, "401"), NOW + SECOND)
 
 
 def test_a_pause_for_another_reason_begins_its_probes_anew() -> None:

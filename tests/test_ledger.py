@@ -14,37 +14,21 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
 
 from identifai_watch.core import lifecycle
-from identifai_watch.core.gate import DAY, Limits
-from identifai_watch.core.lifecycle import Duty, Policy
-from identifai_watch.core.model import (
-    Account,
-    AccountState,
-    Analysis,
+from identifai_watch.core.events import (
     AnalysisEvent,
-    AnalysisState,
     Barred,
     Begun,
-    Choice,
-    Decision,
     Deferred,
     Delivered,
     Destined,
     Errored,
-    File,
     FileEvent,
-    FileState,
-    Fingerprint,
     Healthy,
     Judged,
-    Label,
-    Media,
     Missed,
-    Outcome,
     Overdue,
     Overridden,
-    PauseReason,
     Pending,
-    Provenance,
     Refused,
     Reopened,
     Retried,
@@ -52,6 +36,24 @@ from identifai_watch.core.model import (
     Undelivered,
     Unsent,
     Uploaded,
+)
+from identifai_watch.core.gate import DAY, Limits
+from identifai_watch.core.lifecycle import Duty, Policy
+from identifai_watch.core.model import (
+    Account,
+    AccountState,
+    Analysis,
+    AnalysisState,
+    Choice,
+    Decision,
+    File,
+    FileState,
+    Fingerprint,
+    Label,
+    Media,
+    Outcome,
+    PauseReason,
+    Provenance,
     Verdict,
 )
 from identifai_watch.ledger import Ledger, budget, claims, desk, intake, rows, schema, tree, views, work
@@ -722,6 +724,16 @@ def test_a_poll_takes_along_what_may_be_done_soon(tx: Transaction, drop: int) ->
     assert ["id-0", "id-1", "id-2"] == [row.identifier for row in claimed]
     rest = claims.claim_polls(tx, ME, after + 9 * SECOND, Media.IMAGE, ahead=SECOND, limit=1)
     assert ["id-3"] == [row.identifier for row in rest]
+
+
+def test_the_loop_learns_when_the_next_content_is_due(tx: Transaction, drop: int) -> None:
+    """The soonest instant that is still to come, of what is queued or awaited; what is due already needs no waiting."""
+    assert claims.next_due(tx, NOW) is None
+    first, second, *_ = awaited(tx, drop, 3)
+    assert first.due is not None
+    assert first.due == claims.next_due(tx, NOW)
+    assert second.due == claims.next_due(tx, first.due)
+    assert claims.next_due(tx, NOW + DAY) is None
 
 
 def test_what_is_awaited_too_long_is_found_once(tx: Transaction, drop: int) -> None:

@@ -11,38 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identifai_watch.core import lifecycle, polling
-from identifai_watch.core.lifecycle import (
-    ANALYSES,
-    DUTIES,
-    FILES,
-    SETTLED,
-    Duty,
-    Policy,
-    Tries,
-    UnexpectedError,
-)
-from identifai_watch.core.model import (
+from identifai_watch.core.events import (
     Absent,
-    Analysis,
     AnalysisEvent,
-    AnalysisState,
     Begun,
     Deferred,
     Delivered,
     Destined,
     Errored,
-    File,
     FileEvent,
-    FileState,
-    Fingerprint,
     Judged,
-    Label,
     Lost,
     Malformed,
-    Media,
     Mismatched,
     Missed,
-    Outcome,
     Overdue,
     Overridden,
     Pending,
@@ -56,6 +38,26 @@ from identifai_watch.core.model import (
     Undelivered,
     Unsent,
     Uploaded,
+)
+from identifai_watch.core.lifecycle import (
+    ANALYSES,
+    DUTIES,
+    FILES,
+    SETTLED,
+    Duty,
+    Policy,
+    Tries,
+    UnexpectedError,
+)
+from identifai_watch.core.model import (
+    Analysis,
+    AnalysisState,
+    File,
+    FileState,
+    Fingerprint,
+    Label,
+    Media,
+    Outcome,
     Verdict,
 )
 from identifai_watch.ledger import rows, schema

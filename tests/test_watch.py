@@ -210,7 +210,7 @@ def test_a_stopped_watch_listens_no_more(drop: Path, ear: Ear) -> None:
     assert watch.problem() is None
     watch.stop()
     assert watch.problem() == "the watch is not started"
-    assert comes_true(lambda: threads == threading.active_count())
+    assert comes_true(lambda: threading.active_count() <= threads)
     assert descriptors == len(list(Path("/proc/self/fd").iterdir()))
     watch.stop()
 
@@ -255,7 +255,7 @@ def test_a_root_that_is_not_there_cannot_be_watched(drop: Path, ear: Ear) -> Non
     threads = threading.active_count()
     with pytest.raises(UnwatchableError, match="No such file or directory"):
         Watch(os.fsencode(drop / "none"), ear, recursive=True).start()
-    assert comes_true(lambda: threads == threading.active_count())
+    assert comes_true(lambda: threading.active_count() <= threads)
 
 
 LIMITED = """

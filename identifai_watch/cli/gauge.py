@@ -120,6 +120,11 @@ def files(count: int) -> str:
     return f"{count:,} file" if count == 1 else f"{count:,} files"
 
 
+def amount(credits_left: float) -> str:
+    """Return a number of credits, whole ones without a fraction."""
+    return f"{credits_left:,.2f}".removesuffix(".00")
+
+
 def span(seconds: float) -> str:
     """Return a duration as people say it: 45 s, 12 min, 3 h 20 min, 2 days."""
     whole = timedelta(seconds=round(seconds))

@@ -15,9 +15,10 @@ import click
 
 from identifai_watch import config as configuration
 from identifai_watch.cli import vendor
+from identifai_watch.cli.gauge import amount
 from identifai_watch.cli.opening import config_option, json_option, load, node
 from identifai_watch.config import Config, Folder, Key
-from identifai_watch.core.model import Unreachable
+from identifai_watch.core.events import Unreachable
 from identifai_watch.core.mounts import is_network, mount_of
 from identifai_watch.core.routing import Action
 from identifai_watch.errors import AccountError, ConfigError, Exit, LedgerError
@@ -64,7 +65,7 @@ def check_command(config_path: Path | None, config_only: bool, as_json: bool) ->
         Finding(
             level=Level.OK,
             about="configuration",
-            said=f"{configuration.find(config_path, os.environ)}: {len(config.folders)} folders",
+            said=f"{configuration.find(config_path, os.environ)}: {len(config.folders)} to watch",
         )
     ]
     if not config_only:
@@ -137,11 +138,11 @@ def _account(config: Config, key: Key) -> Iterator[Finding]:
         yield Finding(
             level=Level.ERROR,
             about=about,
-            said=f"{found.available:,g} credits are left, with credits_floor = {floor:g}",
+            said=f"{amount(found.available)} credits are left, with credits_floor = {amount(floor)}",
             remedy="Buy credits, or lower api.credits_floor; until then everything waits.",
         )
     else:
-        yield Finding(level=Level.OK, about=about, said=f"{found.available:,g} credits are left")
+        yield Finding(level=Level.OK, about=about, said=f"{amount(found.available)} credits are left")
 
 
 # The folders.

@@ -12,7 +12,7 @@ import click
 
 from identifai_watch import config as configuration
 from identifai_watch.cli import vendor
-from identifai_watch.cli.gauge import files, span
+from identifai_watch.cli.gauge import amount, files, span
 from identifai_watch.cli.survey import Say, Survey, look_over
 from identifai_watch.config import Config
 from identifai_watch.core.gate import Limits
@@ -98,10 +98,10 @@ def _show(rehearsal: Rehearsal) -> None:
     if rehearsal.credits is None:
         console.print(f"Credits available: not known ({rehearsal.trouble}).")
     else:
-        console.print(f"Credits available: {rehearsal.credits:,g}. Each post costs at least one.")
+        console.print(f"Credits available: {amount(rehearsal.credits)}. Each post costs at least one.")
         if rehearsal.credits < posts:
             console.print(
-                f"That is too little by {posts - rehearsal.credits:,g} or more; the rest would wait."
+                f"That is too little by {amount(posts - rehearsal.credits)} or more; the rest would wait."
             )
     for trouble in rehearsal.survey.troubles:
         console.print(f"trouble: {trouble}")

@@ -9,15 +9,8 @@ from identifai_watch import duties
 from identifai_watch.config import Config
 from identifai_watch.core import answers
 from identifai_watch.core.answers import Credits
-from identifai_watch.core.model import (
-    AccountState,
-    Barred,
-    Label,
-    Overridden,
-    PauseReason,
-    Refused,
-    Unanswered,
-)
+from identifai_watch.core.events import Barred, Overridden, Refused, Unanswered
+from identifai_watch.core.model import AccountState, Label, PauseReason
 from identifai_watch.dispatch import Departures
 from identifai_watch.errors import AccountError, LaterError, RefusedError
 from identifai_watch.ledger import Ledger, budget

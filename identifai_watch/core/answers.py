@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from identifai_watch.core.model import (
+from identifai_watch.core.events import (
     AccountEvent,
     AnalysisEvent,
     Barred,
@@ -18,13 +18,10 @@ from identifai_watch.core.model import (
     Errored,
     Healthy,
     Judged,
-    Label,
     Lost,
     Malformed,
-    Media,
     Mismatched,
     Overridden,
-    PauseReason,
     Pending,
     Refused,
     Unanswered,
@@ -32,6 +29,7 @@ from identifai_watch.core.model import (
     Unsent,
     Uploaded,
 )
+from identifai_watch.core.model import Label, Media, PauseReason
 from identifai_watch.core.replies import (
     Answer,
     Failure,

@@ -9,19 +9,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from identifai_watch.core import retry
-from identifai_watch.core.model import (
-    Account,
+from identifai_watch.core.events import (
     AccountEvent,
-    AccountState,
     Barred,
     Cleared,
     Credited,
     Healthy,
-    PauseReason,
     Resumed,
     Throttled,
     Unreachable,
 )
+from identifai_watch.core.model import Account, AccountState, PauseReason
 
 # Our windows are wider than the account's: exact spacing earned 429s, this none, at over 99 % of the rate.
 SECOND = timedelta(seconds=1, milliseconds=15)
@@ -152,6 +150,8 @@ def _barred(account: Account, event: Barred, now: datetime) -> Account:
     if account.reason is PauseReason.OPERATOR:
         return account
     again = account.state is AccountState.PAUSED and account.reason is event.why
+    if again and account.next_probe_at is not None and not _is_due(account.next_probe_at, now):
+        return account  # no probe: it was under way when the pause began
     probes = account.probes + 1 if again else 1
     probe_at = None if event.why is PauseReason.OPERATOR else now + retry.probe_wait(probes)
     return replace(

@@ -11,23 +11,18 @@ from enum import StrEnum
 from typing import Any
 
 from identifai_watch.core import polling, retry
-from identifai_watch.core.model import (
+from identifai_watch.core.events import (
     Absent,
-    Analysis,
     AnalysisEvent,
-    AnalysisState,
     Begun,
     Deferred,
     Delivered,
     Destined,
     Errored,
-    File,
     FileEvent,
-    FileState,
     Judged,
     Lost,
     Malformed,
-    Media,
     Mismatched,
     Missed,
     Overdue,
@@ -44,6 +39,7 @@ from identifai_watch.core.model import (
     Unsent,
     Uploaded,
 )
+from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Media
 
 
 class Duty(StrEnum):

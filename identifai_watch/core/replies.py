@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 
-from identifai_watch.core.model import AccountEvent, Barred, Healthy, PauseReason, Throttled, Unreachable
+from identifai_watch.core.events import AccountEvent, Barred, Healthy, Throttled, Unreachable
+from identifai_watch.core.model import PauseReason
 from identifai_watch.core.verdicts import escaped, mapping, number, sequence
 
 LONGEST_RETRY_AFTER = timedelta(hours=1)

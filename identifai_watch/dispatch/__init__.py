@@ -29,7 +29,7 @@ class Dispatch:
         """Hand out everything that is due and may go."""
         self.uploads.recover(tx)
         self.deliveries.tick(tx)
-        self.polls.tick(tx, in_flight=self.uploads.in_flight)
+        self.polls.tick(tx, in_flight=self.uploads.in_flight, begun=self.uploads.begun)
         self.uploads.tick(tx, in_flight=self.polls.in_flight)
 
     def is_idle(self) -> bool:

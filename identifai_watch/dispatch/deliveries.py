@@ -7,7 +7,8 @@ from functools import partial
 from typing import TypeVar
 
 from identifai_watch import duties
-from identifai_watch.core.model import Delivered, Destined, File, Outcome, Undelivered
+from identifai_watch.core.events import Delivered, Destined, Undelivered
+from identifai_watch.core.model import File, Outcome
 from identifai_watch.core.routing import Action, destination
 from identifai_watch.delivery import Delivery, DeliveryError, Order, SourceChanged, SourceGone, Taken
 from identifai_watch.duties import Carried, Chosen, Place

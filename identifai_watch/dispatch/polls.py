@@ -9,16 +9,8 @@ from identifai_watch import duties
 from identifai_watch.api import Api
 from identifai_watch.core import gate, polling, retry
 from identifai_watch.core.answers import Heatmap
-from identifai_watch.core.model import (
-    AccountState,
-    Analysis,
-    Barred,
-    Credited,
-    Healthy,
-    Media,
-    PauseReason,
-    Unanswered,
-)
+from identifai_watch.core.events import Barred, Credited, Healthy, Unanswered
+from identifai_watch.core.model import Account, AccountState, Analysis, Media, PauseReason
 from identifai_watch.dispatch.standing import Standing
 from identifai_watch.dispatch.uploads import has_instant
 from identifai_watch.duties import Balance, Polled
@@ -41,15 +33,16 @@ class Polls:
         self._standing = standing
         self._asking: set[str] = set()
         self._balance_at: datetime | None = None
+        self._begun_at_balance = 0
 
     @property
     def in_flight(self) -> int:
         """How many questions are under way."""
         return len(self._asking)
 
-    def tick(self, tx: Transaction, *, in_flight: int) -> None:
-        """Ask for what is due; ``in_flight`` are the uploads under way."""
-        self._mind_balance(tx)
+    def tick(self, tx: Transaction, *, in_flight: int, begun: int) -> None:
+        """Ask for what is due; ``in_flight`` are the uploads under way, ``begun`` is how many there ever were."""
+        self._mind_balance(tx, begun)
         for media in Media:
             if self._may_ask(tx, media, in_flight):
                 self._poll(tx, media)
@@ -129,20 +122,30 @@ class Polls:
 
     # The balance.
 
-    def _mind_balance(self, tx: Transaction) -> None:
-        """Look at the balance when that may lift a pause, and now and then where there is a floor to it."""
+    def _mind_balance(self, tx: Transaction, begun: int) -> None:
+        """Look at the balance when that may lift a pause, and as it nears the floor, where there is one to it."""
         shift, now = self._shift, self._shift.clock()
         account = budget.account(tx)
         has_floor = account.state is AccountState.OK and shift.limits.credits_floor > 0
-        is_old = self._balance_at is None or now - self._balance_at > CREDITS_EVERY
-        if "balance" not in self._asking and (gate.wants_probe(account, now) or (has_floor and is_old)):
-            self._balance_at = now
+        is_wanted = has_floor and (
+            self._is_old(now) or self._is_spent(account, begun - self._begun_at_balance)
+        )
+        if "balance" not in self._asking and (gate.wants_probe(account, now) or is_wanted):
+            self._balance_at, self._begun_at_balance = now, begun
             self._plan(
                 "balance",
                 partial(duties.balance, self._api, now=shift.clock),
                 self._balanced,
                 self._balance_failed,
             )
+
+    def _is_old(self, now: datetime) -> bool:
+        return self._balance_at is None or now - self._balance_at > CREDITS_EVERY
+
+    def _is_spent(self, account: Account, uploads: int) -> bool:
+        """Tell whether half of what the account had above the floor may be gone; an upload costs about a credit."""
+        left = (account.credits or 0) - self._shift.limits.credits_floor
+        return uploads > 0 and uploads * 2 >= left
 
     def _balanced(self, tx: Transaction, found: Balance) -> None:
         self._asking.discard("balance")

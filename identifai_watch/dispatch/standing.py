@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from identifai_watch.core.model import Account, AccountEvent, AccountState, Cleared, PauseReason
+from identifai_watch.core.events import AccountEvent, Cleared
+from identifai_watch.core.model import Account, AccountState, PauseReason
 from identifai_watch.ledger import Transaction, budget
 from identifai_watch.shift import Shift
 

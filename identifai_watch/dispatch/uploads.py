@@ -7,17 +7,8 @@ from functools import partial
 from identifai_watch import duties
 from identifai_watch.api import Api
 from identifai_watch.core import gate
-from identifai_watch.core.model import (
-    Analysis,
-    Begun,
-    Deferred,
-    File,
-    Missed,
-    Overdue,
-    Refused,
-    Unsent,
-    Uploaded,
-)
+from identifai_watch.core.events import Begun, Deferred, Missed, Overdue, Refused, Unsent, Uploaded
+from identifai_watch.core.model import Analysis, File
 from identifai_watch.dispatch.departures import Departures
 from identifai_watch.dispatch.standing import Standing
 from identifai_watch.duties import Place, Sent
@@ -60,6 +51,11 @@ class Uploads:
     def in_flight(self) -> int:
         """How many uploads are under way."""
         return len(self._sizes)
+
+    @property
+    def begun(self) -> int:
+        """How many uploads were begun since the shift began."""
+        return self._begun
 
     def recover(self, tx: Transaction) -> None:
         """Take up what was being sent when a daemon died, and give up what has been awaited too long."""

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from identifai_watch.core import gate
+from identifai_watch.core.events import AccountEvent
 from identifai_watch.core.gate import Limits
-from identifai_watch.core.model import Account, AccountEvent
+from identifai_watch.core.model import Account
 from identifai_watch.ledger import rows, schema
 from identifai_watch.ledger.schema import requests
 

@@ -6,19 +6,9 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from identifai_watch.core.events import Missed, Present, Seen, Superseded
 from identifai_watch.core.lifecycle import SETTLED
-from identifai_watch.core.model import (
-    Analysis,
-    AnalysisState,
-    File,
-    FileState,
-    Fingerprint,
-    Media,
-    Missed,
-    Present,
-    Seen,
-    Superseded,
-)
+from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Fingerprint, Media
 from identifai_watch.ledger import rows, work
 from identifai_watch.ledger.schema import EPOCH, analyses, files, folders, left
 from identifai_watch.ledger.tree import AT_ITS_PLACE

@@ -14,24 +14,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from identifai_watch.core import lifecycle
-from identifai_watch.core.lifecycle import SETTLED, Duty, Policy
-from identifai_watch.core.model import (
+from identifai_watch.core.events import (
     Absent,
-    Analysis,
     AnalysisEvent,
-    AnalysisState,
-    Decision,
-    File,
     FileEvent,
-    FileState,
     Judged,
-    Media,
-    Outcome,
     Overridden,
     Present,
     Reopened,
     Undelivered,
 )
+from identifai_watch.core.lifecycle import SETTLED, Duty, Policy
+from identifai_watch.core.model import Analysis, AnalysisState, Decision, File, FileState, Media, Outcome
 from identifai_watch.core.sidecar import shown
 from identifai_watch.ledger import rows
 from identifai_watch.ledger.schema import account, analyses, answers, files, folders, history
