@@ -4,17 +4,16 @@
 mount that hangs stops nobody else. What it keeps in memory are only candidates: a scan finds them again.
 """
 
-import heapq
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from identifai_watch.candidates import Candidates, Entry
 from identifai_watch.config import Existing, Folder
-from identifai_watch.core import media, settling
+from identifai_watch.core import media
 from identifai_watch.core.model import Fingerprint
-from identifai_watch.core.settling import Candidate, Wait, Whole
 from identifai_watch.folder.digest import Digest, digest
 from identifai_watch.folder.ignores import ignored
 from identifai_watch.folder.look import Look, look
@@ -43,20 +42,6 @@ DIGESTS_AT_ONCE = 2
 UNREADABLE_WAIT = timedelta(minutes=1)
 
 
-@dataclass(slots=True, kw_only=True)
-class Entry:
-    """A path on its way in: what settling knows of it, and how it is to be taken."""
-
-    candidate: Candidate
-    due: datetime
-    why: str
-    backlog: bool = False
-    priority: int = 0
-    looking: bool = False
-    look: Look | None = None
-    digesting: bool = False
-
-
 class Intake:
     """One folder while the daemon runs. ``scans`` is False for the place of single files that ``judge`` names."""
 
@@ -72,8 +57,7 @@ class Intake:
         self._log = shift.log.bind(folder=folder.name)
         findings = Findings(heard=self._heard, found=self._found, ended=self._archive)
         self.patrol = Patrol(shift, folder, self._rules, findings)
-        self._entries: dict[bytes, Entry] = {}
-        self._heap: list[tuple[datetime, bytes]] = []
+        self._candidates = Candidates(lambda: folder.settle_policy(network=self.patrol.network))
         self._whole: dict[bytes, Entry] = {}
         self._digesting = 0
         self._is_archived = False
@@ -109,29 +93,26 @@ class Intake:
 
     def next_due(self) -> datetime | None:
         """Return when the next candidate or scan is due."""
-        scan = self.patrol.next_due() if self._scans else None
-        dues = [*([] if scan is None else [scan]), *([self._heap[0][0]] if self._heap else [])]
-        return min(dues, default=None)
+        dues = (self.patrol.next_due() if self._scans else None, self._candidates.next_due())
+        return min((due for due in dues if due is not None), default=None)
 
     def is_idle(self) -> bool:
         """Tell whether a whole scan was made and nothing of it is still on its way."""
-        return (not self._scans or self.patrol.is_idle()) and not self._entries and not self._whole
+        return (not self._scans or self.patrol.is_idle()) and not self.settling
 
     @property
     def settling(self) -> int:
         """How many files are on their way in."""
-        return len(self._entries) + len(self._whole)
+        return len(self._candidates) + len(self._whole)
 
     def growing(self, since: datetime) -> list[tuple[bytes, str]]:
         """Return the candidates that were noticed before ``since`` and still wait, with the reason."""
-        return [
-            (path, entry.why) for path, entry in self._entries.items() if entry.candidate.noticed_at <= since
-        ]
+        return self._candidates.growing(since)
 
     def is_only_growing(self, since: datetime) -> bool:
         """Tell whether all that is left are candidates that have been watched since before ``since``."""
         scanned = not self._scans or self.patrol.is_idle()
-        return scanned and not self._whole and len(self.growing(since)) == len(self._entries)
+        return scanned and not self._whole and len(self.growing(since)) == len(self._candidates)
 
     def offer(self, tx: Transaction, path: bytes, priority: int) -> None:
         """Take one path first in line, whatever events say: the operator named it."""
@@ -140,11 +121,11 @@ class Intake:
             intake.release_one(tx, row.id, priority)
         if row is not None and row.analysis_id is not None:
             intake.hasten(tx, row.analysis_id, priority)
-        on_its_way = self._entries.get(path) or self._whole.get(path)
+        on_its_way = self._candidates.get(path) or self._whole.get(path)
         if on_its_way is None:
             self._notice(path, renamed=False, priority=priority)
-        else:  # that it is asked for is no change of it: it must not settle the longer for that
-            on_its_way.priority, on_its_way.backlog = max(on_its_way.priority, priority), False
+        else:
+            on_its_way.hasten(priority)
 
     # Noticing.
 
@@ -163,43 +144,14 @@ class Intake:
     def _notice(
         self, path: bytes, *, renamed: bool, backlog: bool = False, priority: int | None = None
     ) -> None:
-        now = self._shift.clock()
         self._whole.pop(path, None)
-        old = self._entries.get(path)
-        candidate = settling.notice(None if old is None else old.candidate, now, renamed=renamed)
         hot = self.folder.priority if priority is None else priority
-        entry = Entry(
-            candidate=candidate,
-            due=now,
-            why="it was just noticed",
-            backlog=backlog and (old is None or old.backlog),
-            priority=hot if old is None else max(hot, old.priority),
-            looking=old is not None and old.looking,
-        )
-        self._entries[path] = entry
-        self._decide(path, entry, now)
-
-    def _decide(self, path: bytes, entry: Entry, now: datetime) -> Whole | None:
-        """Ask whether the candidate is whole; if not, remember when to look at it again."""
-        decision = settling.decide(
-            entry.candidate, now, self.folder.settle_policy(network=self.patrol.network)
-        )
-        if isinstance(decision, Wait):
-            entry.due, entry.why = decision.until, decision.why
-            heapq.heappush(self._heap, (entry.due, path))
-            return None
-        return decision
+        self._candidates.notice(path, self._shift.clock(), renamed=renamed, backlog=backlog, priority=hot)
 
     # Looking.
 
     def _look(self, now: datetime) -> None:
-        paths: list[bytes] = []
-        while self._heap and self._heap[0][0] <= now and len(paths) < LOOKS_AT_ONCE:
-            due, path = heapq.heappop(self._heap)
-            entry = self._entries.get(path)
-            if entry is not None and entry.due == due and not entry.looking:
-                entry.looking = True
-                paths.append(path)
+        paths = self._candidates.due(now, LOOKS_AT_ONCE)
         if paths:
             root, network = self.folder.root, self.patrol.network
             self._plan(
@@ -211,20 +163,14 @@ class Intake:
             return  # a reload put others in its place, which look for themselves
         now = self._shift.clock()
         for path, found in seen:
-            entry = self._entries.get(path)
-            if entry is None:
-                continue
-            entry.looking = False
             if isinstance(found, Look):
-                entry.look = found
-                entry.candidate = settling.sampled(entry.candidate, found.sample, now)
-                if self._decide(path, entry, now) is not None:
-                    del self._entries[path]
+                entry = self._candidates.looked(path, found, now)
+                if entry is not None:
                     self._settled(tx, path, entry, found)
-            else:
-                self._unseen(tx, path, entry, found)
+            elif path in self._candidates:
+                self._unseen(tx, path, found)
 
-    def _unseen(self, tx: Transaction, path: bytes, entry: Entry, found: FolderError | str) -> None:
+    def _unseen(self, tx: Transaction, path: bytes, found: FolderError | str) -> None:
         """Take in that a candidate could not be looked at."""
         match found:
             case UnavailableError():
@@ -234,11 +180,10 @@ class Intake:
             case str() | NotRegularError():
                 self._log.debug("left alone", path=path, reason=str(found))
             case _:
-                entry.due, entry.why = self._shift.clock() + UNREADABLE_WAIT, str(found)
-                heapq.heappush(self._heap, (entry.due, path))
+                self._candidates.put_off(path, self._shift.clock() + UNREADABLE_WAIT, str(found))
                 self._log.warning("file cannot be read", path=path, reason=str(found))
                 return
-        self._entries.pop(path, None)
+        self._candidates.drop(path)
 
     def _settled(self, tx: Transaction, path: bytes, entry: Entry, found: Look) -> None:
         """Decide what becomes of a whole file, from its name and its first bytes, before it is hashed."""
@@ -281,14 +226,14 @@ class Intake:
 
     def _digest(self) -> None:
         """Begin digests: hot files first, then the newest; what was there before the daemon comes last."""
-        waiting = [path for path, entry in self._whole.items() if not entry.digesting]
+        waiting = [path for path, entry in self._whole.items() if not entry.is_digested]
         waiting.sort(key=lambda path: _urgency(self._whole[path]), reverse=True)
         for path in waiting[: max(0, DIGESTS_AT_ONCE - self._digesting)]:
             entry = self._whole[path]
             found = entry.look
             if found is None:
                 raise LookupError(path)
-            entry.digesting = True
+            entry.is_digested = True
             self._digesting += 1
             label = f"{self.folder.name}/digest/{path!r}"
             work = partial(self._digest_in_thread, path, found, label)
@@ -353,7 +298,7 @@ class Intake:
             return
         self._released_at = now + timedelta(seconds=1)
         for row in intake.to_admit(tx, self.folder_id, room):
-            if row.path not in self._entries and row.path not in self._whole:
+            if row.path not in self._candidates and row.path not in self._whole:
                 self._notice(row.path, renamed=False, backlog=row.backlog, priority=row.priority)
 
     # What scans find.
@@ -367,13 +312,13 @@ class Intake:
         for finding in chunk:
             match finding:
                 case New(path=path) if (
-                    not self._is_archived and path not in self._entries and path not in self._whole
+                    not self._is_archived and path not in self._candidates and path not in self._whole
                 ):
                     self._found_archive(tx, finding)
                 case Changed() if self._rests(tx, finding):
                     pass
                 case New(path=path) | Changed(path=path):
-                    if path not in self._entries and path not in self._whole:
+                    if path not in self._candidates and path not in self._whole:
                         self.unannounced += self.patrol.mode is Mode.EVENTS
                         self._notice(path, renamed=False)
                 case Back(path=path):
@@ -436,8 +381,7 @@ class Intake:
     def _failed(self, _tx: Transaction, error: Exception) -> None:
         """Go on after a bug of ours in one of the folder's threads: a scan will find what it was about."""
         self._shift.bug(error)
-        self._entries.clear()
-        self._heap.clear()
+        self._candidates.clear()
         self._whole.clear()
         self._digesting = 0
 
