@@ -3,18 +3,19 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from identifai_watch import duties, orders, systemd
 from identifai_watch.config import Config, Folder, restart_needed
 from identifai_watch.core.events import Barred, Resumed
-from identifai_watch.core.model import Account, AccountState, PauseReason
+from identifai_watch.core.model import PauseReason
 from identifai_watch.dispatch import Departures, dispatch
+from identifai_watch.errand import Ending, Errand
 from identifai_watch.errors import ConfigError, LaterError
 from identifai_watch.intake import Intake
-from identifai_watch.ledger import Transaction, budget, claims, desk, intake, runs, views
+from identifai_watch.ledger import Transaction, budget, claims, desk, intake, views
 from identifai_watch.patrol import Health
 from identifai_watch.places import AD_HOC, ad_hoc_folder, place_of
 from identifai_watch.shift import Shift
@@ -32,18 +33,6 @@ LAST_WORDS = timedelta(seconds=2)
 
 JUDGE_PRIORITY = 10_000
 """Of a file that an operator named: above every folder's."""
-
-GROWING_PATIENCE = timedelta(seconds=60)
-"""How long ``once`` watches a file that does not become whole when all else is done."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """Why a run over all there is ended: ``account`` or ``later`` say why it could not go on."""
-
-    account: str | None = None
-    later: str | None = None
-    growing: tuple[tuple[str, bytes, str], ...] = ()
 
 
 class Daemon:
@@ -64,13 +53,13 @@ class Daemon:
     ) -> None:
         self.shift = shift
         self._reload = reload
-        self._give_up = give_up
         self._only = only
-        self._targets: list[tuple[int, bytes]] = []
         departures = Departures(shift)
         self._api = duties.connect(shift.config.api.url, key, departures)
         self._intakes: dict[int, Intake] = {}
         self._dispatch = dispatch(shift, self._api, departures, self._intakes)
+        self._errand = Errand(shift, self._intakes, self._dispatch, give_up=give_up)
+        self._key_file: tuple[int, int] | None = None
         self._wants_reload = False
         self._since = shift.clock()
         self._began_with = shift.config
@@ -81,7 +70,6 @@ class Daemon:
         if self._feed_every is not None:
             self._idle_tick = min(IDLE_TICK, self._feed_every.total_seconds() / 2)
         self._told: list[dict[str, Any]] = []
-        self._unreachable_since: datetime | None = None
 
     # What signals and commands ask; safe in a signal handler.
 
@@ -113,7 +101,7 @@ class Daemon:
         try:
             while not self.shift.stopping.is_set() and ending is None:
                 self._round()
-                ending = self._ending() if self.shift.once else None
+                ending = self._errand.ending() if self.shift.once else None
         finally:
             self._end()
         return ending
@@ -126,11 +114,12 @@ class Daemon:
             )
         with shift.ledger.write() as tx:
             claims.free(tx, shift.claimant.node)
+            self._key_file = _mark_of(shift.config.api.key_file)
             budget.advance_account(tx, _look_now(tx), shift.clock(), shift.chance())
             shift.learn(tx)
             if self._only:
                 shift.least_priority = JUDGE_PRIORITY
-                self._targets = [self._take(tx, path) for path in self._only]
+                self._errand.targets = [self._take(tx, path) for path in self._only]
             else:
                 self._open_all(tx)
             self._report(tx, force=True)
@@ -295,11 +284,19 @@ class Daemon:
         if now - self._renewed_at >= RENEW_EVERY:
             self._renewed_at = now
             claims.renew(tx, shift.claimant, now)
+            self._mind_key(tx)
             self._mind_hung()
         if now - self._pruned_at >= PRUNE_EVERY:
             self._pruned_at = now
             budget.prune(tx, now)
         self._report(tx)
+
+    def _mind_key(self, tx: Transaction) -> None:
+        """Have a paused account probed when the key's file is another one than it was."""
+        found = _mark_of(self.shift.config.api.key_file)
+        if found != self._key_file:
+            self._key_file = found
+            budget.advance_account(tx, _look_now(tx), self.shift.clock(), self.shift.chance())
 
     def _mind_hung(self) -> None:
         """Set folders aside whose threads hang on them; the others go on."""
@@ -360,52 +357,6 @@ class Daemon:
             self._fed_at = time.monotonic()
             systemd.watchdog()
 
-    # A run over all there is.
-
-    def _ending(self) -> Ending | None:
-        """Tell whether a run over all there is has ended, and why; None while there is something to wait for."""
-        shift, now = self.shift, self.shift.clock()
-        near = [key for key, one in self._intakes.items() if one.patrol.health is not Health.UNAVAILABLE]
-        with shift.ledger.read() as tx:
-            account = budget.account(tx)
-            purse = budget.purse(tx, shift.limits, now)
-            left = sum(views.unsettled(tx, *place) for place in self._places(near))
-            unpayable = sum(runs.unpayable(tx, *place, purse) for place in self._places(near))
-        if left and self._is_refused(account, now):
-            why = f"{account.reason}: {account.detail}"
-            return Ending(later=why) if account.reason is PauseReason.OPERATOR else Ending(account=why)
-        self._unreachable_since = (self._unreachable_since or now) if account.holds else None
-        if self._unreachable_since is not None and now - self._unreachable_since > self._give_up:
-            return Ending(later=f"identifAI could not be reached for {self._give_up}")
-        if not self._dispatch.is_idle():
-            return None
-        away = [one.folder.name for key, one in self._intakes.items() if key not in near]
-        busy = [self._intakes[key] for key in near if not self._intakes[key].is_idle()]
-        if busy and not all(one.is_only_growing(now - GROWING_PATIENCE) for one in busy):
-            return None
-        if left and left == unpayable:
-            return Ending(later="the purse of posts_per_day is empty", growing=self._growing(now))
-        if left:
-            return None
-        later = f"unavailable: {', '.join(away)}" if away else None
-        return Ending(later=later, growing=self._growing(now))
-
-    def _places(self, near: list[int]) -> list[tuple[list[int], bytes | None]]:
-        """Return what a run is over, of the folders that can be reached: all of them, or single paths."""
-        if not self._only:
-            return [(near, None)]
-        return [([key], path) for key, path in self._targets if key in near]
-
-    def _is_refused(self, account: Account, now: datetime) -> bool:
-        """Tell whether the account is paused, and was probed since this run began."""
-        probed = account.next_probe_at is None or account.next_probe_at > now
-        return account.state is AccountState.PAUSED and probed and not self._dispatch.uploads.in_flight
-
-    def _growing(self, now: datetime) -> tuple[tuple[str, bytes, str], ...]:
-        return tuple(
-            (one.folder.name, path, why) for one in self._intakes.values() for path, why in one.growing(now)
-        )
-
 
 def _look_now(tx: Transaction) -> Resumed | Barred:
     """Have a paused account probed now: a start or a reload may have brought a new key; the operator's pause stays."""
@@ -413,3 +364,12 @@ def _look_now(tx: Transaction) -> Resumed | Barred:
     if account.reason is PauseReason.OPERATOR:
         return Barred(PauseReason.OPERATOR, account.detail or "by hand")
     return Resumed()
+
+
+def _mark_of(path: Path | None) -> tuple[int, int] | None:
+    """Return what tells one version of a small file from the next; None if it is not there."""
+    try:
+        found = None if path is None else path.stat()
+    except OSError:
+        return None
+    return None if found is None else (found.st_mtime_ns, found.st_ino)

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from identifai_watch import config as configuration
-from identifai_watch.daemon import Daemon, Ending
+from identifai_watch.daemon import Daemon
+from identifai_watch.errand import Ending
 from identifai_watch.folder.look import ignore_sigio
 from identifai_watch.ledger import Ledger, views
 from identifai_watch.ledger.views import Line

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from identifai_watch.cli import gauge, running
-from identifai_watch.daemon import Ending
+from identifai_watch.errand import Ending
 from identifai_watch.ledger import Ledger
 from identifai_watch.shift import utc_now
 from identifai_watch.simulator import Endpoint, Fault, FaultKind
