@@ -3,36 +3,35 @@
 import os
 import time
 from collections.abc import Callable
-from datetime import timedelta
-from pathlib import Path
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from identifai_watch import duties, orders, systemd
 from identifai_watch.config import Config, Folder, restart_needed
-from identifai_watch.core.events import Barred, Resumed
-from identifai_watch.core.model import PauseReason
 from identifai_watch.dispatch import Departures, dispatch
 from identifai_watch.errand import Ending, Errand
-from identifai_watch.errors import ConfigError, LaterError
+from identifai_watch.errors import ConfigError, LaterError, LedgerAwayError, LedgerError
 from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, budget, claims, desk, intake, views
-from identifai_watch.patrol import Health
+from identifai_watch.ledger.desk import Command
 from identifai_watch.places import AD_HOC, ad_hoc_folder, place_of
 from identifai_watch.shift import Shift
+from identifai_watch.vigil import Vigil
+from identifai_watch.workers import Arrived
 
 BUSY_TICK = 0.2
 IDLE_TICK = 1.0
-RENEW_EVERY = timedelta(seconds=5)
-REPORT_EVERY = timedelta(seconds=60)
-PRUNE_EVERY = timedelta(hours=1)
-HUNG_AFTER = 60.0
-"""Seconds without progress after which a thread that touches a folder counts as hung on it."""
-
 LAST_WORDS = timedelta(seconds=2)
 """How long a stop waits for the uploads that it cut, so that the ledger knows what became of them."""
 
+AWAY_WAIT = 1.0
+
 JUDGE_PRIORITY = 10_000
 """Of a file that an operator named: above every folder's."""
+
+Failed = Callable[[Transaction, Exception], None]
 
 
 class Daemon:
@@ -59,17 +58,11 @@ class Daemon:
         self._intakes: dict[int, Intake] = {}
         self._dispatch = dispatch(shift, self._api, departures, self._intakes)
         self._errand = Errand(shift, self._intakes, self._dispatch, give_up=give_up)
-        self._key_file: tuple[int, int] | None = None
+        self._vigil = Vigil(shift, self._intakes, self._dispatch, is_silent=bool(only))
+        self._arrived: list[Arrived] = []
+        self._away_since: datetime | None = None
         self._wants_reload = False
-        self._since = shift.clock()
         self._began_with = shift.config
-        self._renewed_at = self._reported_at = self._pruned_at = self._since
-        self._fed_at = time.monotonic()
-        self._feed_every = systemd.watchdog_interval()
-        self._idle_tick = IDLE_TICK
-        if self._feed_every is not None:
-            self._idle_tick = min(IDLE_TICK, self._feed_every.total_seconds() / 2)
-        self._told: list[dict[str, Any]] = []
 
     # What signals and commands ask; safe in a signal handler.
 
@@ -114,39 +107,78 @@ class Daemon:
             )
         with shift.ledger.write() as tx:
             claims.free(tx, shift.claimant.node)
-            self._key_file = _mark_of(shift.config.api.key_file)
-            budget.advance_account(tx, _look_now(tx), shift.clock(), shift.chance())
+            orders.look_now(tx, shift.clock(), shift.chance())
             shift.learn(tx)
             if self._only:
                 shift.least_priority = JUDGE_PRIORITY
                 self._errand.targets = [self._take(tx, path) for path in self._only]
             else:
                 self._open_all(tx)
-            self._report(tx, force=True)
+            self._vigil.report(tx, force=True)
         shift.log.info("started", folders=len(shift.config.folders), ledger=shift.config.ledger.url)
-        systemd.ready(self._status())
+        systemd.ready(self._vigil.status())
 
     def _round(self) -> None:
-        """Wait for something to do, do all of it in one transaction, then launch what that planned."""
+        """Wait for something to do, do all of it in one transaction, then launch what that planned.
+
+        A ledger that cannot be written keeps everything waiting, and what the workers brought is kept for it.
+
+        Raises:
+            LedgerAwayError: The ledger failed in mid-round; memory no longer agrees with it, and a start mends that.
+        """
         shift = self.shift
-        arrived = shift.workers.collect(self._patience())
+        self._arrived += shift.workers.collect(self._patience())
+        is_begun = False
         try:
             with shift.ledger.write() as tx:
-                for then in arrived:
-                    then(tx)
-                self._obey(tx)
-                for one in self._intakes.values():
-                    one.tick(tx)
-                self._dispatch.tick(tx)
-                self._keep_house(tx)
-        except BaseException:
+                is_begun = True
+                self._work(tx)
+        except LedgerAwayError as error:
             shift.workers.drop()
-            raise
+            if is_begun:
+                raise
+            self._bear(error)
+            return
+        self._arrived = []
+        self._away_since = None
         shift.workers.launch()
         if self._wants_reload:
             self._wants_reload = False
             self._apply_reload()
-        self._feed()
+        self._vigil.feed()
+
+    def _work(self, tx: Transaction) -> None:
+        """Do one round: keep the claims, take in what came, obey, begin what is due."""
+        self._vigil.keep(tx)
+        for arrived in self._arrived:
+            self._guarded(tx, arrived.then, arrived.failed or self._misdone)
+        self._obey(tx)
+        for one in self._intakes.values():
+            one.tick(tx)
+        self._dispatch.tick(tx)
+        self._vigil.report(tx)
+
+    def _guarded(self, tx: Transaction, do: Callable[[Transaction], None], failed: Failed) -> None:
+        """Do one thing of a round; if it raises, take back what it wrote and go on with the rest."""
+        try:
+            with tx.begin_nested():
+                do(tx)
+        except LedgerError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug about one row must not end the daemon, again at each start
+            failed(tx, error)
+
+    def _misdone(self, _tx: Transaction, error: Exception) -> None:
+        self.shift.bug(error)
+
+    def _bear(self, error: LedgerAwayError) -> None:
+        """Wait for a ledger that somebody else has locked; nothing is sent meanwhile."""
+        if self._away_since is None:
+            self._away_since = self.shift.clock()
+            self.shift.log.error("ledger away", reason=str(error))
+        systemd.status(f"waiting for the ledger: {error}")
+        self._vigil.feed()
+        self.shift.stopping.wait(AWAY_WAIT)
 
     def _patience(self) -> float:
         """Return how many seconds nothing may be due."""
@@ -158,7 +190,7 @@ class Daemon:
                 resting = (claims.next_due(tx, now), budget.account(tx).hold_until)
             dues += [due for due in resting if due is not None and due > now]
         soonest = min(((due - now).total_seconds() for due in dues), default=IDLE_TICK)
-        return max(0.0, min(soonest, BUSY_TICK if is_busy else self._idle_tick))
+        return max(0.0, min(soonest, BUSY_TICK if is_busy else self._vigil.idle_tick(IDLE_TICK)))
 
     def _end(self) -> None:
         """Stop: cut the uploads, write what became of them, and leave hung threads behind."""
@@ -175,17 +207,18 @@ class Daemon:
         ):
             self._last_words(0.1)
         self._last_words(0.0)
-        with shift.ledger.write() as tx:
-            self._report(tx, force=True)
+        with suppress(LedgerAwayError), shift.ledger.write() as tx:
+            self._vigil.report(tx, force=True)
         self._api.close()
         shift.ledger.lock.release()
         shift.log.info("stopped")
 
     def _last_words(self, timeout: float) -> None:
+        """Write what came of what was in flight; if the ledger is away, the next start finds it in doubt."""
         arrived = self.shift.workers.collect(timeout)
-        with self.shift.ledger.write() as tx:
-            for then in arrived:
-                then(tx)
+        with suppress(LedgerAwayError), self.shift.ledger.write() as tx:
+            for one in arrived:
+                self._guarded(tx, one.then, one.failed or self._misdone)
         self.shift.workers.drop()
 
     # Folders.
@@ -223,13 +256,13 @@ class Daemon:
         except ConfigError as error:
             for problem in error.problems:
                 shift.log.error("configuration refused", problem=problem)  # noqa: TRY400 - a traceback tells nothing
-            systemd.ready(self._status())
+            systemd.ready(self._vigil.status())
             return
         for name in restart_needed(self._began_with, fresh):
             shift.log.warning("needs a restart", key=name)
         self._replace_folders(fresh)
         shift.log.info("reloaded", folders=len(fresh.folders))
-        systemd.ready(self._status())
+        systemd.ready(self._vigil.status())
 
     def _replace_folders(self, fresh: Config) -> None:
         """Close the folders that changed or are gone, and open those that are new; the rest goes on untouched."""
@@ -246,24 +279,31 @@ class Daemon:
             for folder in fresh.folders:
                 if folder.name not in running:
                     self._open(tx, folder)
-            budget.advance_account(tx, _look_now(tx), shift.clock(), shift.chance())
-            self._report(tx, force=True)
+            orders.look_now(tx, shift.clock(), shift.chance())
+            self._vigil.report(tx, force=True)
 
     # Orders.
 
     def _obey(self, tx: Transaction) -> None:
         """Carry out what operators asked for since the last round."""
-        now = self.shift.clock()
         for command in desk.open_commands(tx):
-            match command.verb:
-                case "judge":
-                    answer = self._judge(tx, os.fsencode(command.arguments["path"]))
-                case "reach":
-                    answer = self._reach(str(command.arguments["folder"]))
-                case _:
-                    answer = orders.carry_out(tx, command, self.shift.step(tx))
-            desk.answered(tx, command.id, answer, now)
-            self.shift.log.info("order carried out", verb=command.verb, by=command.who, **answer)
+            self._guarded(tx, partial(self._carry_out, command), partial(self._disobey, command))
+
+    def _carry_out(self, command: Command, tx: Transaction) -> None:
+        match command.verb:
+            case "judge":
+                answer = self._judge(tx, os.fsencode(command.arguments["path"]))
+            case "reach":
+                answer = self._reach(str(command.arguments["folder"]))
+            case _:
+                answer = orders.carry_out(tx, command, self.shift.step(tx))
+        desk.answered(tx, command.id, answer, self.shift.clock())
+        self.shift.log.info("order carried out", verb=command.verb, by=command.who, **answer)
+
+    def _disobey(self, command: Command, tx: Transaction, error: Exception) -> None:
+        """Answer an order that cannot be carried out: left open it would be tried, and fail, at each round."""
+        self.shift.bug(error)
+        desk.answered(tx, command.id, {"error": repr(error)}, self.shift.clock())
 
     def _judge(self, tx: Transaction, path: bytes) -> dict[str, Any]:
         number, relative = self._take(tx, path)
@@ -276,100 +316,3 @@ class Daemon:
                 one.patrol.accept_filesystem()
                 return {"folder": name}
         return {"error": f"there is no folder {name}"}
-
-    # Housekeeping.
-
-    def _keep_house(self, tx: Transaction) -> None:
-        shift, now = self.shift, self.shift.clock()
-        if now - self._renewed_at >= RENEW_EVERY:
-            self._renewed_at = now
-            claims.renew(tx, shift.claimant, now)
-            self._mind_key(tx)
-            self._mind_hung()
-        if now - self._pruned_at >= PRUNE_EVERY:
-            self._pruned_at = now
-            budget.prune(tx, now)
-        self._report(tx)
-
-    def _mind_key(self, tx: Transaction) -> None:
-        """Have a paused account probed when the key's file is another one than it was."""
-        found = _mark_of(self.shift.config.api.key_file)
-        if found != self._key_file:
-            self._key_file = found
-            budget.advance_account(tx, _look_now(tx), self.shift.clock(), self.shift.chance())
-
-    def _mind_hung(self) -> None:
-        """Set folders aside whose threads hang on them; the others go on."""
-        for running in self.shift.workers.running():
-            name, _, what = running.lane.partition("/")
-            if what in {"", "upload"} or time.monotonic() - running.moved_at < HUNG_AFTER:
-                continue
-            for one in self._intakes.values():
-                if one.folder.name == name and one.patrol.health is not Health.UNAVAILABLE:
-                    one.patrol.out_of_reach(f"it has not answered for {HUNG_AFTER:.0f} s ({what})")
-
-    def _report(self, tx: Transaction, *, force: bool = False) -> None:
-        """Write what this daemon alone knows, on change and at most once a minute for what moves all the time."""
-        if self._only:
-            return
-        now = self.shift.clock()
-        news = self._news()
-        # When a folder was last scanned moves all the time; that it was scanned at all is worth telling at once.
-        told = [folder | {"last_scan_at": folder["last_scan_at"] is not None} for folder in news["folders"]]
-        if force or told != self._told or now - self._reported_at >= REPORT_EVERY:
-            self._told = told
-            self._reported_at = now
-            self._put_node(tx)
-            systemd.status(self._status())
-
-    def _put_node(self, tx: Transaction) -> None:
-        shift = self.shift
-        desk.put_node(
-            tx,
-            shift.ledger.node,
-            process=os.getpid(),
-            since=self._since,
-            now=shift.clock(),
-            report=self._news(),
-        )
-
-    def _news(self) -> dict[str, Any]:
-        """Return what other processes cannot read from the ledger's rows."""
-        return {
-            "folders": [one.patrol.report() for one in self._intakes.values() if one.folder.name != AD_HOC],
-            "settling": self.settling,
-            "uploading": self._dispatch.uploads.in_flight,
-        }
-
-    def _status(self) -> str:
-        """Return one line for systemd's STATUS."""
-        out = [one.folder.name for one in self._intakes.values() if one.patrol.health is Health.UNAVAILABLE]
-        settling = self.settling
-        said = f"{len(self._intakes)} folders, {settling} files settling, {self._dispatch.uploads.in_flight} uploading"
-        return f"{said}; unavailable: {', '.join(out)}" if out else said
-
-    def _feed(self) -> None:
-        """Feed systemd's watchdog: this loop turns, and a hung mount is its folder's matter, never a restart's."""
-        if (
-            self._feed_every is not None
-            and time.monotonic() - self._fed_at >= self._feed_every.total_seconds()
-        ):
-            self._fed_at = time.monotonic()
-            systemd.watchdog()
-
-
-def _look_now(tx: Transaction) -> Resumed | Barred:
-    """Have a paused account probed now: a start or a reload may have brought a new key; the operator's pause stays."""
-    account = budget.account(tx)
-    if account.reason is PauseReason.OPERATOR:
-        return Barred(PauseReason.OPERATOR, account.detail or "by hand")
-    return Resumed()
-
-
-def _mark_of(path: Path | None) -> tuple[int, int] | None:
-    """Return what tells one version of a small file from the next; None if it is not there."""
-    try:
-        found = None if path is None else path.stat()
-    except OSError:
-        return None
-    return None if found is None else (found.st_mtime_ns, found.st_ino)

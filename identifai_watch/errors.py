@@ -5,6 +5,7 @@ WatchError                      carries what is wrong, with the remedy, and an e
 ├── AccountError       77       the account is refused: key, terms, credits
 ├── LaterError         75       not now: another daemon runs, the API cannot be reached, the purse is empty
 ├── LedgerError        78       the ledger cannot be used: too new, on a network file system, damaged
+│   └── LedgerAwayError 75      the ledger cannot be used now: locked, its disk full or failing
 └── RefusedError        1       this file, or this command, cannot be carried out
 """
 
@@ -54,6 +55,12 @@ class LedgerError(WatchError):
     """The ledger cannot be used as it is; it was not touched."""
 
     exit = Exit.CONFIG
+
+
+class LedgerAwayError(LedgerError):
+    """The ledger cannot be read or written now; nothing was changed, and nothing is sent meanwhile."""
+
+    exit = Exit.LATER
 
 
 class RefusedError(WatchError):

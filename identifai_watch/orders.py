@@ -10,7 +10,16 @@ from datetime import datetime
 from typing import Any
 
 from identifai_watch.core.events import Barred, Overridden, Reopened, Resumed, Retried
-from identifai_watch.core.model import Analysis, Choice, Decision, File, FileState, Label, PauseReason
+from identifai_watch.core.model import (
+    Account,
+    Analysis,
+    Choice,
+    Decision,
+    File,
+    FileState,
+    Label,
+    PauseReason,
+)
 from identifai_watch.ledger import Transaction, budget, intake, work
 from identifai_watch.ledger.desk import Command
 from identifai_watch.ledger.work import Step
@@ -52,16 +61,16 @@ def _retry(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
             work.advance(tx, analysis.id, Retried(), step)
         work.advance_file(tx, file.id, Retried(), step)
         retried += 1
-    _, account = budget.advance_account(tx, _probe(tx), step.now, step.chance)
+    account = look_now(tx, step.now, step.chance)
     return {"retried": retried, "account": account.state}
 
 
-def _probe(tx: Transaction) -> Resumed | Barred:
-    """Have a paused account looked at now; a pause of the operator's own stays."""
+def look_now(tx: Transaction, now: datetime, chance: float) -> Account:
+    """Have a paused account probed now, and return it: something may have changed. The operator's pause stays."""
     account = budget.account(tx)
     if account.reason is PauseReason.OPERATOR:
-        return Barred(PauseReason.OPERATOR, account.detail or "by hand")
-    return Resumed()
+        return account
+    return budget.advance_account(tx, Resumed(), now, chance)[1]
 
 
 def _can_be_retried(file: File, analysis: Analysis | None) -> bool:

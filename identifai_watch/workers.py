@@ -4,8 +4,10 @@ Work is planned while a transaction is open and launched after its commit, so th
 that the ledger does not know of. No thread is ever joined: one that hangs in the kernel is left behind.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -36,18 +38,31 @@ class Job(Generic[Result]):
 
 @dataclass(slots=True, kw_only=True)
 class Running:
-    """A job under way: ``moved_at`` is when it last made progress, on the monotonic clock."""
+    """A job under way; its times are on the monotonic clock.
+
+    ``moved_at`` is when it last made progress, ``on_disk_since`` when it last asked the disk for something that has
+    not come yet.
+    """
 
     lane: str
     label: str
     moved_at: float
+    on_disk_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """Something for the loop to do in its batch; ``failed`` is done instead if that raises."""
+
+    then: Callable[[Transaction], None]
+    failed: Callable[[Transaction, Exception], None] | None = None
 
 
 class Workers:
     """Lanes of daemon threads, started when they are first needed."""
 
     def __init__(self) -> None:
-        self._inbox: SimpleQueue[Callable[[Transaction], None] | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Arrived | None] = SimpleQueue()
         self._planned: list[Job[Any]] = []
         self._lanes: dict[str, SimpleQueue[Job[Any]]] = {}
         self._threads: dict[str, int] = {}
@@ -74,15 +89,15 @@ class Workers:
 
     def tell(self, then: Callable[[Transaction], None]) -> None:
         """Have the loop do something in its next batch; called from any thread."""
-        self._inbox.put(then)
+        self._inbox.put(Arrived(then=then))
 
     def wake(self) -> None:
         """Have the loop look around now; safe in a signal handler."""
         self._inbox.put(None)
 
-    def collect(self, timeout: float, most: int = 500) -> list[Callable[[Transaction], None]]:
+    def collect(self, timeout: float, most: int = 500) -> list[Arrived]:
         """Wait up to ``timeout`` seconds for something, and return what is there, at most ``most``."""
-        found: list[Callable[[Transaction], None]] = []
+        found: list[Arrived] = []
         try:
             first = self._inbox.get(timeout=max(0.0, timeout))
             while True:
@@ -104,23 +119,35 @@ class Workers:
             if running.label == label:
                 running.moved_at = monotonic()
 
+    @contextmanager
+    def on_disk(self, label: str) -> Iterator[None]:
+        """Mark that the job with this label waits for the disk, where an upload else waits for the network."""
+        mine = [running for running in self.running() if running.label == label]
+        for running in mine:
+            running.on_disk_since = monotonic()
+        try:
+            yield
+        finally:
+            for running in mine:
+                running.on_disk_since = None
+
     def _serve(self, queue: SimpleQueue[Job[Any]]) -> None:
         while True:
             job = queue.get()
             ticket = next(self._tickets)
             self._running[ticket] = Running(lane=job.lane, label=job.label, moved_at=monotonic())
             try:
-                self._inbox.put(_returned(job, job.work()))
-            # The one place that catches everything: a bug in one job must not end its lane without a word.
-            except Exception as error:  # noqa: BLE001
-                self._inbox.put(_returned_error(job, error))
+                result = job.work()
+                self._inbox.put(Arrived(then=partial(_then, job, result), failed=job.failed))
+            except Exception as error:  # noqa: BLE001 - a bug in one job must not end its lane without a word
+                self._inbox.put(Arrived(then=partial(_failed, job, error)))
             finally:
                 del self._running[ticket]
 
 
-def _returned(job: Job[Result], result: Result) -> Callable[[Transaction], None]:
-    return lambda tx: job.then(tx, result)
+def _then(job: Job[Result], result: Result, tx: Transaction) -> None:
+    job.then(tx, result)
 
 
-def _returned_error(job: Job[Any], error: Exception) -> Callable[[Transaction], None]:
-    return lambda tx: job.failed(tx, error)
+def _failed(job: Job[Any], error: Exception, tx: Transaction) -> None:
+    job.failed(tx, error)

@@ -89,11 +89,11 @@ class House:
         return configuration.load(self.config_path, {})
 
     @contextmanager
-    def daemon(self) -> Iterator[Daemon]:
+    def daemon(self, key: Callable[[], str] = lambda: KEY) -> Iterator[Daemon]:
         """Run the real daemon in a thread of this process."""
         ignore_sigio()
         with Ledger(self.ledger_url, node="here") as ledger:
-            daemon = Daemon(Shift(config=self.config(), ledger=ledger), lambda: KEY, reload=self.config)
+            daemon = Daemon(Shift(config=self.config(), ledger=ledger), key, reload=self.config)
             failed: list[BaseException] = []
             thread = threading.Thread(target=_guarded, args=(daemon.run, failed))
             thread.start()

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from identifai_watch import daemon as daemon_module
+from identifai_watch import vigil
 from identifai_watch.core.model import AnalysisState, FileState, Label
 from identifai_watch.daemon import Daemon
 from identifai_watch.errors import Exit
@@ -152,8 +152,8 @@ def test_a_mount_that_hangs_stops_neither_the_others_nor_the_stop(tmp_path: Path
 
 def test_a_folder_that_hangs_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that hangs on a mount sets its folder aside with the reason, and a stop leaves its thread behind."""
-    monkeypatch.setattr(daemon_module, "HUNG_AFTER", 0.5)
-    monkeypatch.setattr(daemon_module, "RENEW_EVERY", timedelta(seconds=0.5))
+    monkeypatch.setattr(vigil, "HUNG_AFTER", 0.5)
+    monkeypatch.setattr(vigil, "RENEW_EVERY", timedelta(seconds=0.5))
     with house(tmp_path) as home, hung_mount(tmp_path / "hung"):
         home.more = {"folder": folders(home, one={}) + _unmade(home, "hung")}
         with home.daemon() as daemon:

@@ -12,9 +12,18 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from identifai_watch.core import mounts
-from identifai_watch.errors import LedgerError
+from identifai_watch.errors import LedgerAwayError, LedgerError
 
 BUSY_TIMEOUT_MS = 10_000
+_PASSING = (
+    "SQLITE_BUSY",
+    "SQLITE_LOCKED",
+    "SQLITE_FULL",
+    "SQLITE_IOERR",
+    "SQLITE_READONLY",
+    "SQLITE_CANTOPEN",
+)
+"""Errors that are not the database's own (sqlite.org/rescode.html): they may pass without anybody's help."""
 ATTEMPTS = 10
 ATTEMPT_SECONDS = 0.02
 
@@ -40,6 +49,14 @@ def engine(url: sa.URL) -> sa.Engine:
         connection.isolation_level = None  # we say BEGIN ourselves
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
             connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(made, "handle_error")
+    def _translate(context: sa.ExceptionContext) -> None:
+        name = getattr(context.original_exception, "sqlite_errorname", "")
+        if name.startswith(_PASSING):
+            raise LedgerAwayError(
+                f"the ledger {url.database} cannot be used now: {context.original_exception}"
+            ) from context.original_exception
 
     @sa.event.listens_for(made, "begin")
     def _begin(connection: sa.Connection) -> None:
@@ -91,8 +108,9 @@ def check(made: sa.Engine) -> None:
     try:
         with made.connect():
             pass
-    except DBAPIError as error:
-        raise LedgerError(f"ledger.url: {made.url.database} cannot be opened: {error.orig}") from error
+    except (DBAPIError, LedgerAwayError) as error:
+        why = error.orig if isinstance(error, DBAPIError) else error
+        raise LedgerError(f"ledger.url: {made.url.database} cannot be opened: {why}") from error
 
 
 def _mountinfo() -> bytes:

@@ -1,0 +1,131 @@
+"""What a daemon watches over, its claims, its key and its hung threads; and what it tells of itself."""
+
+import os
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from identifai_watch import orders, systemd
+from identifai_watch.dispatch import Dispatch
+from identifai_watch.intake import Intake
+from identifai_watch.ledger import Transaction, budget, claims, desk
+from identifai_watch.patrol import Health
+from identifai_watch.places import AD_HOC
+from identifai_watch.shift import Shift
+
+RENEW_EVERY = timedelta(seconds=5)
+REPORT_EVERY = timedelta(seconds=60)
+PRUNE_EVERY = timedelta(hours=1)
+HUNG_AFTER = 60.0
+"""Seconds without progress after which a thread that touches a folder counts as hung on it."""
+
+REQUEST_OVERDUE = 1200.0
+"""Seconds after which a request that is neither answered nor cut is our own fault: only a restart helps."""
+
+
+class Vigil:
+    """The housekeeping of one shift; ``is_silent`` is a run over single files, which tells nobody of folders."""
+
+    def __init__(
+        self, shift: Shift, intakes: Mapping[int, Intake], dispatch: Dispatch, *, is_silent: bool
+    ) -> None:
+        self._shift = shift
+        self._intakes = intakes
+        self._dispatch = dispatch
+        self._is_silent = is_silent
+        self._since = self._renewed_at = self._reported_at = self._pruned_at = shift.clock()
+        self._key_file = _mark_of(shift.config.api.key_file)
+        self._told: list[dict[str, Any]] = []
+        self._feed_every = systemd.watchdog_interval()
+        self._fed_at = time.monotonic()
+
+    def idle_tick(self, longest: float) -> float:
+        """Return how many seconds the loop may rest, at most ``longest``: the watchdog wants to be fed in time."""
+        return longest if self._feed_every is None else min(longest, self._feed_every.total_seconds() / 2)
+
+    def keep(self, tx: Transaction) -> None:
+        """Hold the claims, have a new key tried, set hung folders aside, forget old requests."""
+        shift, now = self._shift, self._shift.clock()
+        if now - self._renewed_at >= RENEW_EVERY:
+            self._renewed_at = now
+            claims.renew(tx, shift.claimant, now)
+            self._mind_key(tx)
+            self._mind_hung()
+        if now - self._pruned_at >= PRUNE_EVERY:
+            self._pruned_at = now
+            budget.prune(tx, now)
+
+    def report(self, tx: Transaction, *, force: bool = False) -> None:
+        """Write what this daemon alone knows, on change and at most once a minute for what moves all the time."""
+        if self._is_silent:
+            return
+        shift, now = self._shift, self._shift.clock()
+        news = self._news()
+        # When a folder was last scanned moves all the time; that it was scanned at all is worth telling at once.
+        told = [folder | {"last_scan_at": folder["last_scan_at"] is not None} for folder in news["folders"]]
+        if force or told != self._told or now - self._reported_at >= REPORT_EVERY:
+            self._told = told
+            self._reported_at = now
+            node = shift.ledger.node
+            desk.put_node(tx, node, process=os.getpid(), since=self._since, now=now, report=news)
+            systemd.status(self.status())
+
+    def status(self) -> str:
+        """Return one line for systemd's STATUS."""
+        out = [one.folder.name for one in self._intakes.values() if one.patrol.health is Health.UNAVAILABLE]
+        news = self._news()
+        said = (
+            f"{len(self._intakes)} folders, {news['settling']} files settling, {news['uploading']} uploading"
+        )
+        return f"{said}; unavailable: {', '.join(out)}" if out else said
+
+    def feed(self) -> None:
+        """Feed systemd's watchdog: the loop turns, and no request is overdue.
+
+        A mount that hangs is its folder's matter, never a restart's.
+        """
+        now = time.monotonic()
+        if self._feed_every is None or now - self._fed_at < self._feed_every.total_seconds():
+            return
+        asking = [running for running in self._shift.workers.running() if running.lane == "network"]
+        if all(now - running.moved_at < REQUEST_OVERDUE for running in asking):
+            self._fed_at = now
+            systemd.watchdog()
+
+    def _news(self) -> dict[str, Any]:
+        """Return what other processes cannot read from the ledger's rows."""
+        return {
+            "folders": [one.patrol.report() for one in self._intakes.values() if one.folder.name != AD_HOC],
+            "settling": sum(one.settling for one in self._intakes.values()),
+            "uploading": self._dispatch.uploads.in_flight,
+        }
+
+    def _mind_key(self, tx: Transaction) -> None:
+        """Have a paused account probed when the key's file is another one than it was."""
+        found = _mark_of(self._shift.config.api.key_file)
+        if found != self._key_file:
+            self._key_file = found
+            orders.look_now(tx, self._shift.clock(), self._shift.chance())
+
+    def _mind_hung(self) -> None:
+        """Set folders aside whose threads hang on them; the others go on."""
+        for running in self._shift.workers.running():
+            name, _, what = running.lane.partition("/")
+            # An upload waits for the network most of the time; only what it asks of the disk is the folder's matter.
+            since = running.on_disk_since if what == "upload" else running.moved_at
+            if what == "" or since is None or time.monotonic() - since < HUNG_AFTER:
+                continue
+            for one in self._intakes.values():
+                if one.folder.name == name and one.patrol.health is not Health.UNAVAILABLE:
+                    one.patrol.out_of_reach(f"it has not answered for {HUNG_AFTER:.0f} s ({what})")
+
+
+def _mark_of(path: Path | None) -> tuple[int, int] | None:
+    """Return what tells one version of a small file from the next; None if it is not there."""
+    try:
+        found = None if path is None else path.stat()
+    except OSError:
+        return None
+    return None if found is None else (found.st_mtime_ns, found.st_ino)
