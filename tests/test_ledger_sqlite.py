@@ -17,12 +17,12 @@ import pytest
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 
 from identifai_watch.core.gate import Limits
 from identifai_watch.core.lifecycle import Policy
 from identifai_watch.core.model import Fingerprint, Label, Media, Verdict
-from identifai_watch.errors import LedgerError
+from identifai_watch.errors import LedgerAwayError, LedgerError
 from identifai_watch.ledger import (
     REVISION,
     Ledger,
@@ -706,5 +706,5 @@ def test_a_transaction_that_reads_cannot_write_by_mistake_after_another_wrote(le
         views.folder_ids(stale, "studio")
         with ledger.write() as tx:
             intake.folder(tx, "studio", "drop")
-        with pytest.raises(OperationalError, match="database is locked"):
+        with pytest.raises(LedgerAwayError, match="database is locked"):
             intake.folder(stale, "studio", "other")
