@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 from urllib.parse import quote
 from weakref import WeakSet
 
@@ -40,6 +40,8 @@ WRITE_SECONDS = 120.0
 
 _BLOCK = 1024 * 1024
 _LONGEST_ANSWER = 128 * 1024 * 1024
+_ANSWER_BYTES_PER_SECOND = 100_000
+"""An answer may take READ_SECONDS, and more by its size: one that drips must not hold a question for ever."""
 _INTAKE_BYTES_PER_SECOND = 5_000_000
 """How slowly the API may take in what lies in buffers on the way once we wrote the last byte."""
 _FRESH_SECONDS = 3.0
@@ -61,6 +63,13 @@ class Cancelled(Exception):  # noqa: N818 - it is no error: the caller chose it
     """The request is ended before all of it was sent; raise it from ``depart`` to keep one from leaving."""
 
 
+class Source(Protocol):
+    """What an upload is read from."""
+
+    def read(self, most: int, /) -> bytes:
+        """Return the next bytes, at most ``most``; none at the end."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
     """One content to send.
@@ -70,7 +79,7 @@ class Upload:
     sent. ``progress`` gets the number of bytes of each block written.
     """
 
-    file: BinaryIO
+    file: Source
     name: str
     mime: str
     size: int
@@ -162,7 +171,10 @@ class Api:
         body: "_Body | None" = None,
         json: Mapping[str, str] | None = None,
     ) -> Answer:
-        key = self._usable_key()
+        try:
+            key = self._usable_key()
+        except AccountError as error:
+            return Failure(reason=str(error), sent=False, reached=False, keyless=True)
         headers = {"Accept": accept, "X-Api-Key": key, "User-Agent": self._user_agent}
         patience = READ_SECONDS
         if body is not None:
@@ -366,11 +378,12 @@ def _new_session(ca_file: str | None) -> requests.Session:
 def _read(answer: requests.Response, *, sent: bool, key: str) -> Response:
     """Read the body, in which nobody is to find the key; where it breaks off, an error's status still says enough."""
     body = bytearray()
+    began = time.monotonic()
     try:
-        for chunk in answer.iter_content(_BLOCK):
+        while len(body) <= _LONGEST_ANSWER and (chunk := answer.raw.read1(_BLOCK, decode_content=True)):
             body += chunk
-            if len(body) > _LONGEST_ANSWER:
-                break
+            if time.monotonic() - began > READ_SECONDS + len(body) / _ANSWER_BYTES_PER_SECOND:
+                raise TimeoutError(f"the answer drips: {len(body)} bytes so far")
     except (OSError, HTTPError):
         if answer.status_code < 400:
             raise

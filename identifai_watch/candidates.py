@@ -1,27 +1,75 @@
-"""The paths of one folder that settle: what is known of each, and when to look at it next; kept in memory only."""
+"""The paths of one folder on their way in, kept in memory only.
+
+``Candidates`` are those that settle: what is known of each, and when to look at it next. ``Whole`` are those that
+have settled and wait for their digest, in the order in which they are read.
+"""
 
 import heapq
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Generic, TypeVar
 
 from identifai_watch.core import settling
 from identifai_watch.core.settling import Candidate, Policy, Wait
 from identifai_watch.folder.look import Look
 
+MOST_IN_BATCH = 64
+MOST_BYTES = 64 * 1024 * 1024
+"""Bytes of a batch of digests, so that what comes later and is more urgent does not wait long."""
+
+_LATEST = datetime.max.replace(tzinfo=UTC)
+_Urgency = tuple[bool, int, timedelta]
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Batch(Generic[Item, Found]):
+    """Items that one job takes one after another; ``found`` grows with each, so that it is known which one failed.
+
+    ``taken`` counts those whose result the loop has taken in.
+    """
+
+    items: Sequence[Item]
+    found: list[Found] = field(default_factory=list)
+    taken: int = 0
+
+    def run(self, do: Callable[[Item], Found]) -> "Batch[Item, Found]":
+        """Do every item, in the job's thread."""
+        for item in self.items:
+            self.found.append(do(item))
+        return self
+
+    @property
+    def failed_at(self) -> int:
+        """Which item raised: in its thread, or where the loop took its result in."""
+        return len(self.found) if len(self.found) < len(self.items) else self.taken
+
 
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """A path on its way in: what settling knows of it, and how it is to be taken."""
+    """A path on its way in: what settling knows of it, and how it is to be taken.
+
+    ``noticed_at`` is its place in the order: an archive's file that was released is no newer than the archive.
+    """
 
     candidate: Candidate
     due: datetime
     why: str
+    noticed_at: datetime
     backlog: bool = False
     priority: int = 0
     is_looked_at: bool = False
     look: Look | None = None
     is_digested: bool = False
+
+    @property
+    def urgency(self) -> _Urgency:
+        """Its place in line: what is new before the backlog, then by priority, then the newest."""
+        return self.backlog, -self.priority, _LATEST - self.noticed_at
 
     def hasten(self, priority: int) -> None:
         """Take it as something new with this priority: somebody asks for it, which is no change of the file."""
@@ -46,13 +94,27 @@ class Candidates:
         """Return the entry of a path, if it is a candidate."""
         return self._entries.get(path)
 
-    def notice(self, path: bytes, now: datetime, *, renamed: bool, backlog: bool, priority: int) -> None:
-        """Take in that a path was named, for the first time or again; what is new of any telling stays so."""
+    def notice(
+        self,
+        path: bytes,
+        now: datetime,
+        *,
+        renamed: bool,
+        backlog: bool,
+        priority: int,
+        noticed_at: datetime | None = None,
+    ) -> None:
+        """Take in that a path was named, for the first time or again; what is new of any telling stays so.
+
+        ``noticed_at`` is its place in the order, if that is not ``now``.
+        """
         old = self._entries.get(path)
+        is_news = old is None or (old.backlog and not backlog)
         entry = Entry(
             candidate=settling.notice(None if old is None else old.candidate, now, renamed=renamed),
             due=now,
             why="it was just noticed",
+            noticed_at=noticed_at or now if old is None or is_news else old.noticed_at,
             backlog=backlog and (old is None or old.backlog),
             priority=priority if old is None else max(priority, old.priority),
             is_looked_at=old is not None and old.is_looked_at,
@@ -92,11 +154,6 @@ class Candidates:
         """Forget a path; an event or a scan may name it again."""
         self._entries.pop(path, None)
 
-    def clear(self) -> None:
-        """Forget all of them."""
-        self._entries.clear()
-        self._heap.clear()
-
     def next_due(self) -> datetime | None:
         """Return when the next look is due."""
         return self._heap[0][0] if self._heap else None
@@ -114,3 +171,57 @@ class Candidates:
             entry.due, entry.why = decision.until, decision.why
             heapq.heappush(self._heap, (entry.due, path))
         return not isinstance(decision, Wait)
+
+
+class Whole:
+    """The whole files of one folder that wait for their digest or are being read, by path."""
+
+    def __init__(self) -> None:
+        self._entries: dict[bytes, Entry] = {}
+        self._heap: list[tuple[_Urgency, int, bytes]] = []
+        self._turns = count()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, path: bytes) -> bool:
+        return path in self._entries
+
+    def put(self, path: bytes, entry: Entry) -> None:
+        """Put a file in line."""
+        entry.is_digested = False
+        self._entries[path] = entry
+        heapq.heappush(self._heap, (entry.urgency, next(self._turns), path))
+
+    def hasten(self, path: bytes, priority: int) -> None:
+        """Let a file go ahead in line."""
+        entry = self._entries[path]
+        entry.hasten(priority)
+        if not entry.is_digested:
+            self.put(path, entry)
+
+    def is_current(self, path: bytes, entry: Entry) -> bool:
+        """Tell whether what is read of a path is still awaited: it may have been noticed again."""
+        return self._entries.get(path) is entry
+
+    def drop(self, path: bytes) -> None:
+        """Forget a path: it is admitted, or settles anew."""
+        self._entries.pop(path, None)
+
+    def batch(self) -> list[tuple[bytes, Entry]]:
+        """Take what is to be read next, the most urgent first; one file at least, however large."""
+        taken: list[tuple[bytes, Entry]] = []
+        size = 0
+        while self._heap and len(taken) < MOST_IN_BATCH:
+            urgency, _, path = self._heap[0]
+            entry = self._entries.get(path)
+            if entry is None or entry.is_digested or entry.urgency != urgency:
+                heapq.heappop(self._heap)  # it is read already, gone from here, or has another place in line
+                continue
+            size += 0 if entry.look is None else entry.look.fingerprint.size
+            if taken and size > MOST_BYTES:
+                break
+            heapq.heappop(self._heap)
+            entry.is_digested = True
+            taken.append((path, entry))
+        return taken

@@ -6,9 +6,9 @@ The events are written by the loop. Whatever is done here may be cut short at an
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
@@ -16,7 +16,7 @@ from identifai_watch import __version__, delivery
 from identifai_watch.api import Api, Upload
 from identifai_watch.config import Folder, form_options
 from identifai_watch.core import answers, routing, sidecar
-from identifai_watch.core.answers import AskCredits, Reading, Results
+from identifai_watch.core.answers import Answer, Reading, Results
 from identifai_watch.core.events import AccountEvent, AnalysisEvent, Pending, Unanswered, Unsent
 from identifai_watch.core.model import Analysis, Fingerprint, Outcome
 from identifai_watch.delivery import DeliveryError, Order, SourceChanged, SourceGone, Taken
@@ -35,6 +35,19 @@ class Place:
     folder: Folder
     path: bytes
     network: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signs:
+    """What an upload tells while it is under way.
+
+    ``progress`` gets the bytes of each block written; ``on_disk`` surrounds all that is asked of the disk, which
+    may hang; ``closing`` comes before the closing boundary leaves: from there on it may have arrived.
+    """
+
+    progress: Callable[[int], None]
+    on_disk: Callable[[], AbstractContextManager[None]]
+    closing: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +97,7 @@ def upload(
     *,
     send_names: bool,
     now: Callable[[], datetime],
-    progress: Callable[[int], None],
+    signs: Signs,
 ) -> Sent:
     """Send one content to be judged, from the file at ``place`` as the ledger knows it.
 
@@ -92,44 +105,85 @@ def upload(
     """
     name = upload_name(place.path, analysis, send_names=send_names)
     extra = place.folder.extra_fields(analysis.media, place.path)
-    sent = partial(Sent, sent_name=name, ref_id=extra.get("ref_id"))
     form = form_options(analysis.options) | extra
     if analysis.no_cache:
         form["no_cache"] = "true"
-    try:
-        descriptor = open_inside(*_root_of(place))
-    except MissingError as error:
-        return sent(reading=Reading(event=Unsent(str(error), counts=True)), missing=True)
-    except UnavailableError as error:
-        return sent(reading=Reading(event=Unsent(str(error))), unavailable=str(error))
-    except FolderError as error:
-        return sent(reading=Reading(event=Unsent(str(error), counts=True)))
-    with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor has no path
-        if not is_unchanged(file, expected, network=place.network):
-            return sent(
-                reading=Reading(event=Unsent("the file changed before it was sent", counts=True)),
-                changed=True,
-            )
+    sent = Sent(reading=Reading(event=None), sent_name=name, ref_id=extra.get("ref_id"))
+    opened = _opened(place, sent, signs)
+    if isinstance(opened, Sent):
+        return opened
+    source = _Source(opened, analysis.sha256, expected, network=place.network, signs=signs)
+    with opened:
+        if not source.is_unchanged():
+            why = "the file changed before it was sent"
+            return replace(sent, reading=Reading(event=Unsent(why, counts=True)), changed=True)
         parcel = Upload(
-            file=file,
+            file=source,
             name=name,
             mime=analysis.mime,
             size=analysis.size,
-            verify=lambda digest: (
-                digest == analysis.sha256 and is_unchanged(file, expected, network=place.network)
-            ),
-            progress=progress,
+            verify=source.is_whole,
+            progress=signs.progress,
         )
         answer = api.submit(analysis.media, parcel, form)
-        changed = not is_unchanged(file, expected, network=place.network)
+        changed = not source.is_unchanged()
+    return replace(sent, reading=_reading(api, answer, now), changed=changed)
+
+
+def _opened(place: Place, sent: Sent, signs: Signs) -> BinaryIO | Sent:
+    """Open the file at ``place``, or return ``sent`` with why that cannot be."""
+    try:
+        with signs.on_disk():
+            descriptor = open_inside(*_root_of(place))
+    except MissingError as error:
+        return replace(sent, reading=Reading(event=Unsent(str(error), counts=True)), missing=True)
+    except UnavailableError as error:
+        return replace(sent, reading=Reading(event=Unsent(str(error))), unavailable=str(error))
+    except FolderError as error:
+        return replace(sent, reading=Reading(event=Unsent(str(error), counts=True)))
+    return open(descriptor, "rb", buffering=0)  # noqa: PTH123 - a descriptor has no path; the caller closes it
+
+
+class _Source:
+    """An open file that is sent, and is only to be completed as the version that was hashed."""
+
+    def __init__(
+        self, file: BinaryIO, sha256: bytes, expected: Fingerprint, *, network: bool, signs: Signs
+    ) -> None:
+        self._file = file
+        self._sha256 = sha256
+        self._expected = expected
+        self._network = network
+        self._signs = signs
+
+    def read(self, most: int, /) -> bytes:
+        """Return the next bytes; that it waits for the disk, and not for the network, is told."""
+        with self._signs.on_disk():
+            return self._file.read(most)
+
+    def is_unchanged(self) -> bool:
+        """Tell whether the file is still the version that was hashed."""
+        with self._signs.on_disk():
+            return is_unchanged(self._file, self._expected, network=self._network)
+
+    def is_whole(self, digest: bytes) -> bool:
+        """Tell whether the upload may be completed, its bytes having this digest."""
+        if digest != self._sha256 or not self.is_unchanged():
+            return False
+        self._signs.closing()
+        return True
+
+
+def _reading(api: Api, answer: Answer, now: Callable[[], datetime]) -> Reading:
+    """Read the answer to an upload; where it is unclear whose matter it is, the credits tell."""
     read = answers.upload(answer, now=now())
-    if isinstance(read, AskCredits):
-        balance = answers.credits(api.credits(), now=now())
-        if balance.available is None:
-            return sent(reading=read.otherwise)
-        again = answers.upload(answer, now=now(), credits=balance.available)
-        read = again.otherwise if isinstance(again, AskCredits) else again
-    return sent(reading=read, changed=changed)
+    if isinstance(read, Reading):
+        return read
+    balance = answers.credits(api.credits(), now=now())
+    if balance.available is None:
+        return read.otherwise
+    again = answers.upload(answer, now=now(), credits=balance.available)
+    return again if isinstance(again, Reading) else again.otherwise
 
 
 def upload_name(path: bytes, analysis: Analysis, *, send_names: bool) -> str:

@@ -15,6 +15,19 @@ GROWING_PATIENCE = timedelta(seconds=60)
 """How long a file is watched that does not become whole when all else is done."""
 
 
+COUNT_EVERY = timedelta(seconds=1)
+"""How often what is left is counted: that reads every row that waits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """How many files wait, how many of them for a purse that is empty, and which are not admitted yet."""
+
+    waiting: int
+    unpayable: int
+    unadmitted: frozenset[tuple[int, bytes]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     """Why a run ended: all is done, or ``account`` or ``later`` say why it could not go on."""
@@ -40,30 +53,58 @@ class Errand:
         self._dispatch = dispatch
         self._give_up = give_up
         self._unreachable_since: datetime | None = None
+        self._count_at = shift.clock()
+        self._stalled: tuple[frozenset[tuple[int, bytes]], datetime] | None = None
 
     def ending(self) -> Ending | None:
         """Tell whether the run has ended, and why; None while there is something to wait for."""
-        shift, now = self._shift, self._shift.clock()
+        now = self._shift.clock()
         near = [key for key, one in self._intakes.items() if one.patrol.health is not Health.UNAVAILABLE]
-        with shift.ledger.read() as tx:
+        with self._shift.ledger.read() as tx:
             account = budget.account(tx)
-            purse = budget.purse(tx, shift.limits, now)
-            left = sum(views.unsettled(tx, *place) for place in self._places(near))
-            unpayable = sum(runs.unpayable(tx, *place, purse) for place in self._places(near))
-        if left and self._is_refused(account, now):
-            why = f"{account.reason}: {account.detail}"
-            return Ending(later=why) if account.reason is PauseReason.OPERATOR else Ending(account=why)
         if self._is_out_of_patience(account, now):
             return Ending(later=f"identifAI could not be reached for {self._give_up}")
-        if not self._dispatch.is_idle() or self._is_busy(near, now):
+        is_refused = self._is_refused(account, now)
+        is_quiet = self._dispatch.is_idle() and not self._is_busy(near, now)
+        if now < self._count_at or not (is_refused or is_quiet):
             return None
-        if left and left == unpayable:
-            return Ending(later="the purse of posts_per_day is empty", growing=self._growing(now))
-        if left:
+        self._count_at = now + COUNT_EVERY
+        left = self._left(near, now)
+        if left.waiting and is_refused:
+            why = f"{account.reason}: {account.detail}"
+            return Ending(later=why) if account.reason is PauseReason.OPERATOR else Ending(account=why)
+        return self._ended(near, left, now) if is_quiet and not self._is_settling(near, left, now) else None
+
+    def _ended(self, near: list[int], left: Left, now: datetime) -> Ending | None:
+        """Tell how a run ends whose folders and requests are quiet, with ``left`` to do; None if that can be done."""
+        growing = self._growing(left, now)
+        unadmitted = len(left.unadmitted)
+        if left.waiting > unadmitted + left.unpayable or (unadmitted and not self._is_stalled(now)):
             return None
+        if left.unpayable:
+            return Ending(later="the purse of posts_per_day is empty", growing=growing)
         away = [one.folder.name for key, one in self._intakes.items() if key not in near]
-        later = f"unavailable: {', '.join(away)}" if away else None
-        return Ending(later=later, growing=self._growing(now))
+        return Ending(later=f"unavailable: {', '.join(away)}" if away else None, growing=growing)
+
+    def _left(self, near: list[int], now: datetime) -> Left:
+        """Count what is left to do, and note since when it is the same files that are not even admitted."""
+        places = self._places(near)
+        with self._shift.ledger.read() as tx:
+            purse = budget.purse(tx, self._shift.limits, now)
+            left = Left(
+                waiting=sum(views.unsettled(tx, *place) for place in places),
+                unpayable=sum(runs.unpayable(tx, *place, purse) for place in places),
+                unadmitted=frozenset[tuple[int, bytes]]().union(
+                    *(runs.unadmitted(tx, *place) for place in places)
+                ),
+            )
+        if self._stalled is None or left.unadmitted != self._stalled[0]:
+            self._stalled = (left.unadmitted, now)
+        return left
+
+    def _is_stalled(self, now: datetime) -> bool:
+        """Tell whether the files that are not admitted have been the same for too long."""
+        return self._stalled is not None and now - self._stalled[1] > GROWING_PATIENCE
 
     def _places(self, near: list[int]) -> list[tuple[list[int], bytes | None]]:
         """Return what the run is over, of the folders that can be reached: all of them, or single paths."""
@@ -82,11 +123,26 @@ class Errand:
         return self._unreachable_since is not None and now - self._unreachable_since > self._give_up
 
     def _is_busy(self, near: list[int], now: datetime) -> bool:
-        """Tell whether a folder has something on its way in, other than files that do not stop growing."""
-        busy = [self._intakes[key] for key in near if not self._intakes[key].is_idle()]
-        return not all(one.is_only_growing(now - GROWING_PATIENCE) for one in busy)
+        """Tell whether a folder scans, or reads whole files."""
+        return not all(self._intakes[key].is_only_growing(now) for key in near)
 
-    def _growing(self, now: datetime) -> tuple[tuple[str, bytes, str], ...]:
-        return tuple(
-            (one.folder.name, path, why) for one in self._intakes.values() for path, why in one.growing(now)
-        )
+    def _is_settling(self, near: list[int], left: Left, now: datetime) -> bool:
+        """Tell whether a folder has a file on its way in, other than those that do not stop growing.
+
+        Files that were released and cannot be admitted, since they grow, cannot be read or are ignored, come as
+        candidates again and again: once that has lasted they are no more waited for than one that grows.
+        """
+        hopeless = left.unadmitted if self._is_stalled(now) else frozenset()
+        since = now - GROWING_PATIENCE
+        for key in near:
+            one = self._intakes[key]
+            old = {path for path, _ in one.growing(since)}
+            if any(path not in old and (key, path) not in hopeless for path, _ in one.growing(now)):
+                return True
+        return False
+
+    def _growing(self, left: Left, now: datetime) -> tuple[tuple[str, bytes, str], ...]:
+        """Return the files that did not become whole, with the reason; those that were never admitted too."""
+        found = {(key, path): why for key, one in self._intakes.items() for path, why in one.growing(now)}
+        found |= {place: "it cannot be admitted" for place in left.unadmitted if place not in found}
+        return tuple((self._intakes[key].folder.name, path, why) for (key, path), why in found.items())

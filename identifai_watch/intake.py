@@ -4,16 +4,17 @@
 mount that hangs stops nobody else. What it keeps in memory are only candidates: a scan finds them again.
 """
 
-import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from itertools import count
+from typing import TypeVar
 
-from identifai_watch.candidates import Candidates, Entry
+from identifai_watch.candidates import Batch, Candidates, Entry, Whole
 from identifai_watch.config import Existing, Folder
 from identifai_watch.core import media
-from identifai_watch.core.model import Fingerprint
+from identifai_watch.core.model import File, FileState, Fingerprint
 from identifai_watch.folder.digest import Digest, digest
 from identifai_watch.folder.ignores import ignored
 from identifai_watch.folder.look import Look, look
@@ -28,18 +29,28 @@ from identifai_watch.folder.rules import why_not_file
 from identifai_watch.folder.scan import Back, Changed, Finding, Missing, New, Summary, Unlisted
 from identifai_watch.folder.watch import Notice, NoticeKind
 from identifai_watch.ledger import Transaction, intake
-from identifai_watch.ledger.intake import Arrival, Content
-from identifai_watch.patrol import Findings, Health, Mode, Patrol
-from identifai_watch.places import rules_of
+from identifai_watch.ledger.intake import LEFT_AS_OLD, LEFT_BY_NAME, Arrival, Content
+from identifai_watch.patrol import Findings, Health, Patrol
+from identifai_watch.places import rules_key, rules_of
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
 
 MOST_CANDIDATES = 2_000
 """Files that settle at once; a scan that finds more waits, so that memory does not grow with the archive."""
 
+MOST_NOTICED = 10_000
+"""As many more when events tell of them, or a scan of an archive would keep them waiting; the scan finds the rest."""
+
 LOOKS_AT_ONCE = 200
 DIGESTS_AT_ONCE = 2
 UNREADABLE_WAIT = timedelta(minutes=1)
+IGNORED = 'it was there before the daemon, and existing = "ignore"'
+
+Seen = Look | FolderError | str
+Read = Digest | FolderError
+Looks = Batch[bytes, tuple[bytes, Seen]]
+Digests = Batch[tuple[bytes, Entry], Read]
+Result = TypeVar("Result")
 
 
 class Intake:
@@ -48,18 +59,18 @@ class Intake:
     def __init__(self, shift: Shift, folder: Folder, *, scans: bool = True) -> None:
         self.folder = folder
         self.folder_id = 0
-        self.unannounced = 0
         self._shift = shift
         self._scans = scans
         self._rules = rules_of(folder)
         self._policy = folder.media_policy(shift.config.limits.by_media())
         self._rules_key = rules_key(folder, self._policy)
         self._log = shift.log.bind(folder=folder.name)
-        findings = Findings(heard=self._heard, found=self._found, ended=self._archive)
+        findings = Findings(heard=self._heard, found=self._found, ended=self._archive, moved=self._moved)
         self.patrol = Patrol(shift, folder, self._rules, findings)
         self._candidates = Candidates(lambda: folder.settle_policy(network=self.patrol.network))
-        self._whole: dict[bytes, Entry] = {}
-        self._digesting = 0
+        self._whole = Whole()
+        self._digesting: set[int] = set()
+        self._batches = count()
         self._is_archived = False
         self._released_at = shift.clock()
 
@@ -71,9 +82,8 @@ class Intake:
         self.folder_id = known.id
         self._is_archived = known.archived_at is not None
         self.patrol.open(known.id)
-        anew = intake.forget_left(tx, known.id, self._rules_key) + intake.reconsider(
-            tx, known.id, self._rules_key
-        )
+        kept = {self._rules_key} | ({LEFT_AS_OLD} if self.folder.existing is not Existing.JUDGE else set())
+        anew = intake.forget_left(tx, known.id, *kept) + intake.reconsider(tx, known.id, self._rules_key)
         if anew:
             self._log.info("rules changed", looked_at_anew=anew)
 
@@ -92,8 +102,12 @@ class Intake:
             self._digest()
 
     def next_due(self) -> datetime | None:
-        """Return when the next candidate or scan is due."""
-        dues = (self.patrol.next_due() if self._scans else None, self._candidates.next_due())
+        """Return when the next candidate or scan is due; an unavailable folder's candidates are not."""
+        looks = self.patrol.health is not Health.UNAVAILABLE
+        dues = (
+            self.patrol.next_due() if self._scans else None,
+            self._candidates.next_due() if looks else None,
+        )
         return min((due for due in dues if due is not None), default=None)
 
     def is_idle(self) -> bool:
@@ -116,16 +130,19 @@ class Intake:
 
     def offer(self, tx: Transaction, path: bytes, priority: int) -> None:
         """Take one path first in line, whatever events say: the operator named it."""
+        intake.unleave(tx, self.folder_id, [path])
         row = intake.at_place(tx, self.folder_id, path)
         if row is not None and row.held:
             intake.release_one(tx, row.id, priority)
         if row is not None and row.analysis_id is not None:
             intake.hasten(tx, row.analysis_id, priority)
-        on_its_way = self._candidates.get(path) or self._whole.get(path)
-        if on_its_way is None:
-            self._notice(path, renamed=False, priority=priority)
+        settling = self._candidates.get(path)
+        if settling is not None:
+            settling.hasten(priority)
+        elif path in self._whole:
+            self._whole.hasten(path, priority)
         else:
-            on_its_way.hasten(priority)
+            self._notice(path, renamed=False, priority=priority)
 
     # Noticing.
 
@@ -138,37 +155,90 @@ class Intake:
             case NoticeKind.DIRECTORY:
                 self.patrol.look_into(notice.path)
             case NoticeKind.FILE | NoticeKind.RENAMED:
-                if why_not_file(notice.path, self._rules) is None:
+                if why_not_file(notice.path, self._rules) is not None:
+                    return
+                if self.settling >= MOST_NOTICED and not self._is_on_its_way(notice.path):
+                    self.patrol.rescan()
+                else:
                     self._notice(notice.path, renamed=notice.kind is NoticeKind.RENAMED)
 
+    def _is_on_its_way(self, path: bytes) -> bool:
+        return path in self._candidates or path in self._whole
+
     def _notice(
-        self, path: bytes, *, renamed: bool, backlog: bool = False, priority: int | None = None
+        self,
+        path: bytes,
+        *,
+        renamed: bool,
+        backlog: bool = False,
+        priority: int | None = None,
+        noticed_at: datetime | None = None,
     ) -> None:
-        self._whole.pop(path, None)
-        hot = self.folder.priority if priority is None else priority
-        self._candidates.notice(path, self._shift.clock(), renamed=renamed, backlog=backlog, priority=hot)
+        self._whole.drop(path)
+        self._candidates.notice(
+            path,
+            self._shift.clock(),
+            renamed=renamed,
+            backlog=backlog,
+            priority=self.folder.priority if priority is None else priority,
+            noticed_at=noticed_at,
+        )
+
+    def _notice_again(self, path: bytes, entry: Entry) -> None:
+        """Have a file settle anew, in the place that it had."""
+        self._notice(
+            path,
+            renamed=False,
+            backlog=entry.backlog,
+            priority=entry.priority,
+            noticed_at=entry.noticed_at,
+        )
 
     # Looking.
 
     def _look(self, now: datetime) -> None:
         paths = self._candidates.due(now, LOOKS_AT_ONCE)
-        if paths:
-            root, network = self.folder.root, self.patrol.network
-            self._plan(
-                "look", lambda: [(path, look_at(root, path, network=network)) for path in paths], self._looked
-            )
+        if not paths:
+            return
+        looks: Looks = Batch(items=paths)
+        label = f"{self.folder.name}/look"
+        work = partial(looks.run, partial(self._look_in_thread, label))
+        self._plan("look", work, self._looked, partial(self._looks_failed, looks), label=label)
 
-    def _looked(self, tx: Transaction, seen: list[tuple[bytes, Look | FolderError | str]]) -> None:
+    def _look_in_thread(self, label: str, path: bytes) -> tuple[bytes, Seen]:
+        self._shift.workers.moved(label)
+        return path, look_at(self.folder.root, path, network=self.patrol.network)
+
+    def _looked(self, tx: Transaction, looks: Looks) -> None:
         if self.patrol.is_closed.is_set():
             return  # a reload put others in its place, which look for themselves
         now = self._shift.clock()
-        for path, found in seen:
+        for path, found in looks.found[looks.taken :]:
             if isinstance(found, Look):
                 entry = self._candidates.looked(path, found, now)
                 if entry is not None:
                     self._settled(tx, path, entry, found)
             elif path in self._candidates:
                 self._unseen(tx, path, found)
+            looks.taken += 1
+
+    def _looks_failed(self, looks: Looks, _tx: Transaction, error: Exception) -> None:
+        """Go on after a bug of ours with one path: it waits, and the others are looked at again."""
+        self._shift.bug(error)
+        for position, path in enumerate(looks.items):
+            if position == looks.failed_at:
+                self._put_off(path, f"a bug: {error!r}")
+            elif path in self._candidates:
+                self._candidates.put_off(path, self._shift.clock(), "it was just noticed")
+            elif path not in self._whole:
+                self._notice(path, renamed=False)
+
+    def _put_off(self, path: bytes, why: str) -> None:
+        """Look at a path again after a while, for the reason ``why``."""
+        if path not in self._candidates:
+            self._notice(path, renamed=False)
+        self._candidates.put_off(path, self._shift.clock() + UNREADABLE_WAIT, why)
+        self._log.warning("file cannot be read", path=path, reason=why)
 
     def _unseen(self, tx: Transaction, path: bytes, found: FolderError | str) -> None:
         """Take in that a candidate could not be looked at."""
@@ -176,14 +246,21 @@ class Intake:
             case UnavailableError():
                 self.patrol.out_of_reach(str(found))
             case MissingError():
-                intake.missed(tx, self.folder_id, [path], self._shift.step(tx))
+                self._not_there(tx, path)
             case str() | NotRegularError():
+                self._leave_released(tx, intake.at_place(tx, self.folder_id, path), str(found))
                 self._log.debug("left alone", path=path, reason=str(found))
             case _:
-                self._candidates.put_off(path, self._shift.clock() + UNREADABLE_WAIT, str(found))
-                self._log.warning("file cannot be read", path=path, reason=str(found))
+                self._put_off(path, str(found))
                 return
         self._candidates.drop(path)
+
+    def _not_there(self, tx: Transaction, path: bytes) -> None:
+        """Have the directory of a known file looked into that is not there: only a scan says what is gone."""
+        if not self._scans:
+            intake.missed(tx, self.folder_id, [path], self._shift.step(tx))
+        elif intake.at_place(tx, self.folder_id, path) or intake.left_as(tx, self.folder_id, path):
+            self.patrol.look_into(path.rpartition(b"/")[0])
 
     def _settled(self, tx: Transaction, path: bytes, entry: Entry, found: Look) -> None:
         """Decide what becomes of a whole file, from its name and its first bytes, before it is hashed."""
@@ -193,7 +270,7 @@ class Intake:
         step = self._shift.step(tx)
         match media.judge(name, found.sniffed, found.fingerprint.size, self._policy):
             case media.Send():
-                self._whole[path] = entry
+                self._whole.put(path, entry)
             case media.Reject(reason=reason, media=kind):
                 arrival = replace(self._arrival(path, entry, found.fingerprint), media=kind)
                 intake.refuse(tx, arrival, reason, self._rules_key, step)
@@ -204,6 +281,9 @@ class Intake:
 
     def _is_known(self, tx: Transaction, path: bytes, fingerprint: Fingerprint) -> bool:
         """Tell whether the ledger has this very file already: an event told of nothing new."""
+        left = intake.left_as(tx, self.folder_id, path)
+        if left is not None:
+            return left[0] in {self._rules_key, LEFT_AS_OLD} and left[1] == fingerprint
         row = intake.at_place(tx, self.folder_id, path)
         if row is None or row.fingerprint != fingerprint:
             return False
@@ -217,7 +297,7 @@ class Intake:
             folder_id=self.folder_id,
             path=path,
             fingerprint=fingerprint,
-            noticed_at=entry.candidate.noticed_at,
+            noticed_at=entry.noticed_at,
             backlog=entry.backlog,
             priority=entry.priority,
         )
@@ -226,27 +306,30 @@ class Intake:
 
     def _digest(self) -> None:
         """Begin digests: hot files first, then the newest; what was there before the daemon comes last."""
-        waiting = [path for path, entry in self._whole.items() if not entry.is_digested]
-        waiting.sort(key=lambda path: _urgency(self._whole[path]), reverse=True)
-        for path in waiting[: max(0, DIGESTS_AT_ONCE - self._digesting)]:
-            entry = self._whole[path]
-            found = entry.look
-            if found is None:
-                raise LookupError(path)
-            entry.is_digested = True
-            self._digesting += 1
-            label = f"{self.folder.name}/digest/{path!r}"
-            work = partial(self._digest_in_thread, path, found, label)
+        while len(self._digesting) < DIGESTS_AT_ONCE and (items := self._whole.batch()):
+            digests: Digests = Batch(items=items)
+            number = next(self._batches)
+            self._digesting.add(number)
+            label = f"{self.folder.name}/digest/{number}"
             self._plan(
-                "digest", work, partial(self._digested, path, entry), label=label, threads=DIGESTS_AT_ONCE
+                "digest",
+                partial(digests.run, partial(self._digest_in_thread, label)),
+                partial(self._digested, number),
+                partial(self._digests_failed, number, digests),
+                label=label,
+                threads=DIGESTS_AT_ONCE,
             )
 
-    def _digest_in_thread(self, path: bytes, found: Look, label: str) -> Digest | FolderError:
+    def _digest_in_thread(self, label: str, item: tuple[bytes, Entry]) -> Read:
+        path, entry = item
+        self._shift.workers.moved(label)
+        if entry.look is None:
+            raise LookupError(path)
         try:
             return digest(
                 self.folder.root,
                 path,
-                expected=found.fingerprint,
+                expected=entry.look.fingerprint,
                 network=self.patrol.network,
                 progress=lambda _: self._shift.workers.moved(label),
                 stop=self.patrol.is_closed.is_set,
@@ -254,23 +337,37 @@ class Intake:
         except FolderError as error:
             return error
 
-    def _digested(self, path: bytes, entry: Entry, tx: Transaction, found: Digest | FolderError) -> None:
-        self._digesting -= 1
+    def _digested(self, number: int, tx: Transaction, digests: Digests) -> None:
+        self._digesting.discard(number)
         if self.patrol.is_closed.is_set():
             return
-        if self._whole.get(path) is entry:
-            del self._whole[path]
-        elif isinstance(found, Digest):
-            return  # it was noticed again meanwhile: it settles anew
+        for (path, entry), found in zip(digests.items, digests.found, strict=True):
+            # What was noticed again meanwhile settles anew.
+            if self._whole.is_current(path, entry):
+                self._whole.drop(path)
+                self._read(tx, path, entry, found)
+            digests.taken += 1
+
+    def _digests_failed(self, number: int, digests: Digests, _tx: Transaction, error: Exception) -> None:
+        """Go on after a bug of ours with one file: it waits, and the others settle again."""
+        self._digesting.discard(number)
+        self._shift.bug(error)
+        for position, (path, entry) in enumerate(digests.items):
+            if path not in self._candidates:
+                self._notice_again(path, entry)
+            if position == digests.failed_at:
+                self._put_off(path, f"a bug: {error!r}")
+
+    def _read(self, tx: Transaction, path: bytes, entry: Entry, found: Read) -> None:
         match found:
             case Digest():
                 self._admit(tx, path, entry, found)
             case UnavailableError():
                 self.patrol.out_of_reach(str(found))
             case MissingError():
-                intake.missed(tx, self.folder_id, [path], self._shift.step(tx))
+                self._not_there(tx, path)
             case ChangedError():
-                self._notice(path, renamed=False, backlog=entry.backlog, priority=entry.priority)
+                self._notice_again(path, entry)
             case _:
                 self._log.warning("file cannot be read", path=path, reason=str(found))
 
@@ -278,7 +375,7 @@ class Intake:
         name = path.rpartition(b"/")[2]
         judged = media.judge(name, found.sniffed, found.fingerprint.size, self._policy)
         if not isinstance(judged, media.Send):
-            self._notice(path, renamed=False, backlog=entry.backlog, priority=entry.priority)
+            self._notice_again(path, entry)
             return
         content = Content(
             sha256=found.sha256,
@@ -298,8 +395,32 @@ class Intake:
             return
         self._released_at = now + timedelta(seconds=1)
         for row in intake.to_admit(tx, self.folder_id, room):
-            if row.path not in self._candidates and row.path not in self._whole:
-                self._notice(row.path, renamed=False, backlog=row.backlog, priority=row.priority)
+            if self._is_on_its_way(row.path):
+                continue
+            reason = why_not_file(row.path, self._rules)
+            if reason is not None:
+                self._leave_released(tx, row, reason)
+                continue
+            self._notice(
+                row.path,
+                renamed=False,
+                backlog=row.backlog,
+                priority=row.priority,
+                noticed_at=row.noticed_at,
+            )
+
+    def _leave_released(self, tx: Transaction, row: File | None, reason: str) -> None:
+        """Leave a file alone that was to be admitted, and that the names' rules of today keep out."""
+        if row is None or row.state is not FileState.WAITING or row.sha256 is not None:
+            return
+        arrival = Arrival(
+            folder_id=self.folder_id,
+            path=row.path,
+            fingerprint=row.fingerprint,
+            noticed_at=row.noticed_at,
+        )
+        intake.leave(tx, arrival, reason, LEFT_BY_NAME, self._shift.step(tx))
+        self._log.info("left alone", path=row.path, reason=reason)
 
     # What scans find.
 
@@ -311,16 +432,14 @@ class Intake:
         missing: list[bytes] = []
         for finding in chunk:
             match finding:
-                case New(path=path) if (
-                    not self._is_archived and path not in self._candidates and path not in self._whole
-                ):
+                case New(path=path) | Changed(path=path) if self._is_on_its_way(path):
+                    pass
+                case New() if not self._is_archived:
                     self._found_archive(tx, finding)
                 case Changed() if self._rests(tx, finding):
                     pass
                 case New(path=path) | Changed(path=path):
-                    if path not in self._candidates and path not in self._whole:
-                        self.unannounced += self.patrol.mode is Mode.EVENTS
-                        self._notice(path, renamed=False)
+                    self._notice(path, renamed=False)
                 case Back(path=path):
                     intake.seen(tx, self.folder_id, [path], step)
                 case Missing(path=path):
@@ -332,10 +451,12 @@ class Intake:
             self._log.info("files gone", files=gone)
 
     def _rests(self, tx: Transaction, finding: Changed) -> bool:
-        """Let a held file rest whose mode or inode is another now: that is no news, and must not be paid for."""
+        """Let a file of the archive rest whose mode or inode is another now: that is no news to be paid for."""
         row = intake.at_place(tx, self.folder_id, finding.path)
         seen = finding.fingerprint
-        if row is None or not row.held:
+        if row is None:
+            return self._stays_ignored(tx, finding)
+        if not intake.rests(row):
             return False
         if (row.fingerprint.size, row.fingerprint.mtime_ns) != (seen.size, seen.mtime_ns):
             return False
@@ -343,61 +464,67 @@ class Intake:
         intake.seen(tx, self.folder_id, [finding.path], self._shift.step(tx))
         return True
 
-    def _found_archive(self, tx: Transaction, finding: New) -> None:
-        """Take a file that was there before the daemon, as ``existing`` says."""
-        existing = Existing.JUDGE if self._shift.once else self.folder.existing
-        kind = media.by_name(finding.path.rpartition(b"/")[2])
-        arrival = Arrival(
+    def _stays_ignored(self, tx: Transaction, finding: Changed) -> bool:
+        """Go on ignoring a file of the archive whose mode or inode is another now."""
+        left = intake.left_as(tx, self.folder_id, finding.path)
+        if left is None or left[0] != LEFT_AS_OLD:
+            return False
+        if (left[1].size, left[1].mtime_ns) != (finding.fingerprint.size, finding.fingerprint.mtime_ns):
+            return False
+        intake.leave(tx, self._archived(finding), IGNORED, LEFT_AS_OLD, self._shift.step(tx))
+        return True
+
+    def _archived(self, finding: New | Changed) -> Arrival:
+        return Arrival(
             folder_id=self.folder_id,
             path=finding.path,
             fingerprint=finding.fingerprint,
             noticed_at=self._shift.clock(),
-            media=kind,
+            media=media.by_name(finding.path.rpartition(b"/")[2]),
             backlog=True,
             priority=self.folder.priority,
         )
+
+    def _found_archive(self, tx: Transaction, finding: New) -> None:
+        """Take a file that was there before the daemon, as ``existing`` says."""
+        existing = Existing.JUDGE if self._shift.once else self.folder.existing
+        arrival = self._archived(finding)
         match existing:
-            case Existing.HOLD if kind is not None:
+            case Existing.HOLD if arrival.media is not None:
                 intake.hold(tx, [arrival])
             case Existing.IGNORE:
-                reason = 'it was there before the daemon, and existing = "ignore"'
-                intake.leave(tx, arrival, reason, self._rules_key, self._shift.step(tx))
+                intake.leave(tx, arrival, IGNORED, LEFT_AS_OLD, self._shift.step(tx))
             case _:
                 self._notice(finding.path, renamed=False, backlog=True)
 
-    def _archive(self, tx: Transaction) -> None:
-        """End the first full scan: a small archive is judged all the same, a large one stays held."""
-        if not self._is_archived:
+    def _moved(self) -> None:
+        """Take what lies on another file system for an archive once more."""
+        self._is_archived = False
+
+    def _archive(self, tx: Transaction, summary: Summary) -> None:
+        """End the first full scan: a small archive is judged all the same, a large one stays held.
+
+        While a directory cannot be listed, what is in it would be taken for new later: the archive is not yet known.
+        """
+        if not self._is_archived and summary.unlisted == 0:
             self._is_archived = True
             held = intake.archived(tx, self.folder_id, self._shift.clock(), self.folder.existing_hold_above)
             if held:
                 self._log.warning("archive held", files=held, remedy="identifai-watch backlog release")
 
-    def _plan(self, lane: str, work: Any, then: Any, *, label: str | None = None, threads: int = 1) -> None:
+    def _plan(
+        self,
+        lane: str,
+        work: Callable[[], Result],
+        then: Callable[[Transaction, Result], None],
+        failed: Callable[[Transaction, Exception], None],
+        *,
+        label: str,
+        threads: int = 1,
+    ) -> None:
         name = f"{self.folder.name}/{lane}"
-        job = Job(lane=name, label=label or name, work=work, then=then, failed=self._failed, threads=threads)
+        job = Job(lane=name, label=label, work=work, then=then, failed=failed, threads=threads)
         self._shift.workers.plan(job)
-
-    def _failed(self, _tx: Transaction, error: Exception) -> None:
-        """Go on after a bug of ours in one of the folder's threads: a scan will find what it was about."""
-        self._shift.bug(error)
-        self._candidates.clear()
-        self._whole.clear()
-        self._digesting = 0
-
-
-def rules_key(folder: Folder, policy: media.Policy) -> str:
-    """Return what a decision to leave or refuse a file was made under; another key has it made anew."""
-    return json.dumps(
-        {
-            "media": sorted(folder.media),
-            "mp4_as": folder.mp4_as,
-            "min_bytes": folder.min_bytes,
-            "unsupported": folder.unsupported,
-            "existing": folder.existing,
-            "limits": {str(kind): limit for kind, limit in sorted(policy.limits.items())},
-        }
-    )
 
 
 def look_at(root: bytes, path: bytes, *, network: bool) -> Look | FolderError | str:
@@ -407,7 +534,3 @@ def look_at(root: bytes, path: bytes, *, network: bool) -> Look | FolderError | 
         return rule if rule is not None else look(root, path, network=network)
     except FolderError as error:
         return error
-
-
-def _urgency(entry: Entry) -> tuple[bool, int, datetime]:
-    return (not entry.backlog, entry.priority, entry.candidate.noticed_at)

@@ -4,7 +4,7 @@
 folder's own, so that a mount that hangs stops nobody else. What is found is handed on.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -20,7 +20,7 @@ from identifai_watch.folder.scan import Finding, Known, Summary, Unlisted, scan
 from identifai_watch.folder.watch import Notice, UnwatchableError, Watch
 from identifai_watch.ledger import Ledger, Transaction, intake, tree
 from identifai_watch.shift import Shift
-from identifai_watch.workers import Job
+from identifai_watch.workers import Job, Running
 
 CHUNKS_AHEAD = 4
 FIRST_RETRY = timedelta(seconds=1)
@@ -60,6 +60,20 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hung:
+    """A job that hangs, and when it had last moved."""
+
+    running: Running
+    moved_at: float
+    on_disk_since: float | None
+
+    @classmethod
+    def of(cls, running: Running) -> "Hung":
+        """Return the job as it stands."""
+        return cls(running=running, moved_at=running.moved_at, on_disk_since=running.on_disk_since)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerMemory:
     """What the ledger remembers of one folder, as the scan asks for it."""
 
@@ -79,25 +93,36 @@ class LedgerMemory:
 
     def names(self, parent: bytes) -> Iterable[bytes]:
         """Give the names that should be in ``parent``."""
-        with self.ledger.read() as tx:
-            yield from tree.names(tx, self.folder_id, parent)
+        return self._pages(partial(tree.names, folder_id=self.folder_id, parent=parent))
 
     def parents(self) -> Iterable[bytes]:
         """Give the directories in which something should be."""
-        with self.ledger.read() as tx:
-            yield from tree.parents(tx, self.folder_id)
+        return self._pages(partial(tree.parents, folder_id=self.folder_id))
+
+    def _pages(self, ask: Callable[..., list[bytes]]) -> Iterator[bytes]:
+        """Ask page by page: whoever takes the answers looks at a disk meanwhile, and no transaction waits for that."""
+        after: bytes | None = None
+        while True:
+            with self.ledger.read() as tx:
+                page = ask(tx, after=after)
+            if not page:
+                return
+            yield from page
+            after = page[-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """Where a patrol hands on what it hears and finds; all are called in the loop.
 
-    ``heard`` gets the events, ``found`` what a scan found to differ, ``ended`` the end of a whole scan.
+    ``heard`` gets the events, ``found`` what a scan found to differ, ``ended`` the end of a whole scan. ``moved`` is
+    told that the root is on another file system than it was, and that this is meant.
     """
 
     heard: Callable[[Transaction, Notice], None]
     found: Callable[[Transaction, list[Finding]], None]
-    ended: Callable[[Transaction], None]
+    ended: Callable[[Transaction, Summary], None]
+    moved: Callable[[], None]
 
 
 class Patrol:
@@ -128,6 +153,7 @@ class Patrol:
         self._unlisted: dict[bytes, str] = {}
         self._retry = FIRST_RETRY
         self._accepts_any = False
+        self._hung: list[Hung] = []
 
     # What the folder's intake asks.
 
@@ -159,6 +185,9 @@ class Patrol:
         if self._is_scanning:
             return
         if now >= self._scan_at:
+            if self.still_hangs():
+                self.out_of_reach(self.reason or "it does not answer")
+                return
             self._is_scanning = True
             self._scan_began = now
             self._plan(self._prepare, self._prepared)
@@ -197,6 +226,23 @@ class Patrol:
         self.health, self.reason = Health.UNAVAILABLE, reason
         self._scan_at = self._shift.clock() + self._retry
         self._retry = min(LAST_RETRY, self._retry * 2)
+
+    def hangs(self, running: Running, reason: str) -> None:
+        """Set the folder aside until a job that hangs on it makes progress or ends: the root alone may well answer."""
+        if all(hung.running is not running for hung in self._hung):
+            self._hung.append(Hung.of(running))
+        if self.health is not Health.UNAVAILABLE:
+            self.out_of_reach(reason)
+
+    def still_hangs(self) -> bool:
+        """Tell whether a job that hung on this folder has not moved since."""
+        under_way = self._shift.workers.running()
+        self._hung = [
+            hung
+            for hung in self._hung
+            if any(hung.running is running for running in under_way) and Hung.of(hung.running) == hung
+        ]
+        return bool(self._hung)
 
     def report(self) -> dict[str, Any]:
         """Return what ``status`` shows of this folder."""
@@ -248,6 +294,10 @@ class Patrol:
             self._is_scanning = False
             self.out_of_reach(trouble or "its root does not answer")
             return
+        if self.still_hangs():
+            self._is_scanning = False
+            self.out_of_reach(self.reason or "it does not answer")
+            return
         if self.health is Health.UNAVAILABLE:
             self._log.info("folder available again")
         self._retry = FIRST_RETRY
@@ -266,11 +316,12 @@ class Patrol:
     def _moved_house(self, tx: Transaction, root: Root) -> str | None:
         """Return what is wrong if the root is on another file system than it was: an empty mount point, say."""
         pinned = intake.folder(tx, self._shift.ledger.node, self._folder.name).filesystem
-        if pinned is None or self._accepts_any:
-            self._accepts_any = False
-            intake.pin(tx, self._folder_id, root.identity)
-            return None
+        accepts, self._accepts_any = self._accepts_any, False
         if pinned == root.identity:
+            return None
+        if pinned is None or accepts:
+            intake.pin(tx, self._folder_id, root.identity)
+            self._findings.moved()
             return None
         return (
             f"its root was on {pinned} and is now on {root.identity}; mount it again, or accept the change with "
@@ -335,7 +386,7 @@ class Patrol:
             self.rescan()  # it hung, and answers again: its root is looked at before anything else
         if summary.unlisted == 0:
             self._unlisted.clear()
-        self._findings.ended(tx)
+        self._findings.ended(tx, summary)
 
     def _plan(self, work: Callable[[], Result], then: Callable[[Transaction, Result], None]) -> None:
         job = Job(lane=self._lane, label=self._lane, work=work, then=then, failed=self._failed)

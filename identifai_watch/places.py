@@ -3,11 +3,13 @@
 Names only: the disk is not looked at.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from identifai_watch import config
 from identifai_watch.config import Folder
+from identifai_watch.core import media
 from identifai_watch.folder.rules import Rules, why_not_file
 
 AD_HOC = "(judge)"
@@ -43,4 +45,17 @@ def rules_of(folder: Folder) -> Rules:
         exclude=folder.exclude,
         recursive=folder.recursive,
         destinations=folder.own_places(),
+    )
+
+
+def rules_key(folder: Folder, policy: media.Policy) -> str:
+    """Return what a decision to leave or refuse a file was made under; another key has it made anew."""
+    return json.dumps(
+        {
+            "media": sorted(folder.media),
+            "mp4_as": folder.mp4_as,
+            "min_bytes": folder.min_bytes,
+            "unsupported": folder.unsupported,
+            "limits": {str(kind): limit for kind, limit in sorted(policy.limits.items())},
+        }
     )

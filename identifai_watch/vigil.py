@@ -118,8 +118,8 @@ class Vigil:
             if what == "" or since is None or time.monotonic() - since < HUNG_AFTER:
                 continue
             for one in self._intakes.values():
-                if one.folder.name == name and one.patrol.health is not Health.UNAVAILABLE:
-                    one.patrol.out_of_reach(f"it has not answered for {HUNG_AFTER:.0f} s ({what})")
+                if one.folder.name == name:
+                    one.patrol.hangs(running, f"it has not answered for {HUNG_AFTER:.0f} s ({what})")
 
 
 def _mark_of(path: Path | None) -> tuple[int, int] | None:

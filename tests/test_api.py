@@ -11,6 +11,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import Message
 from email.policy import HTTP
@@ -23,8 +24,10 @@ from hypothesis import strategies as st
 
 from identifai_watch import api as api_module
 from identifai_watch.api import Api, Cancelled, Upload
-from identifai_watch.core.answers import Answer, Failure, Response
-from identifai_watch.core.model import Label, Media
+from identifai_watch.core import answers
+from identifai_watch.core.answers import Answer, Failure, Reading, Response
+from identifai_watch.core.events import Barred, Unsent
+from identifai_watch.core.model import Label, Media, PauseReason
 from identifai_watch.errors import AccountError
 
 KEY = "key-0123456789"
@@ -524,6 +527,28 @@ def test_a_stalled_answer_ends_at_the_time_out(reach: Reach, monkeypatch: pytest
         assert "timed out" in answer.reason
 
 
+def test_an_answer_that_drips_ends_too(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes in time, but the whole has a time of its own: a poll is not held for ever."""
+    monkeypatch.setattr(api_module, "READ_SECONDS", 0.3)
+    over = threading.Event()
+
+    def dripping(line: Line) -> Asked | None:
+        asked = line.read()
+        line.say("200 OK", b"[", length=10_000)
+        while not over.wait(0.05):
+            try:
+                line.sock.sendall(b" ")
+            except OSError:
+                break
+        return asked
+
+    with Peer(dripping) as peer:
+        answer = reach(peer.url).credits()
+        over.set()
+    assert isinstance(answer, Failure)
+    assert (True, True, True) == (answer.sent, answer.reached, "drips" in answer.reason)
+
+
 def test_a_stalled_upload_ends_at_its_own_time_out(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody takes the bytes, a block's time ends the upload; nothing was sent."""
     monkeypatch.setattr(api_module, "WRITE_SECONDS", 0.2)
@@ -598,10 +623,25 @@ def test_the_key_is_asked_for_anew() -> None:
 
 @pytest.mark.parametrize("key", ["", " \n", "se\ncret", "sécret", "sec\x00ret"])
 def test_a_key_that_no_header_can_carry_is_never_shown(key: str) -> None:
-    """It is the account's matter, and the message does not hold it."""
-    with pytest.raises(AccountError) as caught:
-        Api("http://127.0.0.1:9", lambda: key).credits()
-    assert not key.strip() or key not in str(caught.value)
+    """Nothing is sent: it is the account's matter, and the message does not hold it."""
+    answer = Api("http://127.0.0.1:9", lambda: key).credits()
+    assert isinstance(answer, Failure)
+    assert (True, False, False) == (answer.keyless, answer.sent, answer.reached)
+    assert not key.strip() or key not in answer.reason
+
+
+def test_a_key_that_cannot_be_had_is_the_account_s_matter() -> None:
+    """A key file that went away mid-run pauses the account: nothing was sent, and nothing is in doubt."""
+
+    def key() -> str:
+        raise AccountError("the key file is empty")
+
+    api = Api("http://127.0.0.1:9", key)
+    now = datetime.now(UTC)
+    barred = Barred(PauseReason.KEY, "the key file is empty")
+    read = answers.upload(api.submit(Media.IMAGE, an_upload(), {}), now=now)
+    assert Reading(event=Unsent("the key file is empty"), account=barred) == read
+    assert barred == answers.credits(api.credits(), now=now).account
 
 
 def test_the_key_is_in_no_failure_and_no_repr(reach: Reach) -> None:

@@ -153,6 +153,14 @@ def test_the_purse_is_a_sliding_day() -> None:
     assert Window(count=80, span=gate.DAY) == limits.purse(backlog=True)
 
 
+def test_a_share_of_a_small_purse_is_not_rounded_to_nothing() -> None:
+    """One post a day with a share for the backlog is one for the backlog too; no share is none."""
+    small = Limits(posts_per_day=1, backlog_share=0.8)
+    none = Limits(posts_per_day=1, backlog_share=0.0)
+    counts = [window.count for limits in (small, none) if (window := limits.purse(backlog=True)) is not None]
+    assert [1, 0] == counts
+
+
 def test_without_a_purse_there_is_no_window() -> None:
     """0 posts a day are no limit."""
     assert (None, None) == (Limits().purse(backlog=False), Limits().purse(backlog=True))

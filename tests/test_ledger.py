@@ -507,6 +507,7 @@ def test_what_is_left_alone_is_not_looked_at_again(tx: Transaction, drop: int) -
     found = views.left_at(tx, drop, b"notes.txt")
     assert found is not None
     assert "no media" == found.reason
+    assert 0 == intake.forget_left(tx, drop, "rules 1", "rules 2")
     assert [0, 1] == [intake.forget_left(tx, drop, rules) for rules in ("rules 1", "rules 2")]
     assert views.left_at(tx, drop, b"notes.txt") is None
 
@@ -581,15 +582,43 @@ def test_one_file_is_released_with_a_priority_of_its_own(tx: Transaction, drop: 
     assert [(b"3.jpg", 1000)] == [(one.path, one.priority) for one in intake.to_admit(tx, drop, 1)]
 
 
+def test_what_is_gone_or_replaced_is_not_held(tx: Transaction, drop: int) -> None:
+    """A held file that two scans missed waits for no release; when it is back it is held again."""
+    held(tx, drop, 2)
+    for _ in range(2):
+        intake.missed(tx, drop, [b"0.jpg"], at())
+    intake.leave(tx, an_arrival(drop, b"1.jpg"), "no media", "rules 1", at())
+    assert 0 == views.counts(tx).held
+    intake.seen(tx, drop, [b"0.jpg"], at(5))
+    back = intake.at_place(tx, drop, b"0.jpg")
+    assert back is not None
+    assert (FileState.WAITING, True) == (back.state, back.held)
+    assert ([], 1) == (intake.to_admit(tx, drop, 10), views.counts(tx).held)
+
+
+def test_a_held_file_that_one_scan_missed_is_still_held(tx: Transaction, drop: int) -> None:
+    """One scan may be wrong, and must not release anything."""
+    held(tx, drop, 1)
+    intake.missed(tx, drop, [b"0.jpg"], at())
+    assert 1 == views.counts(tx).held
+
+
+def test_a_folder_on_another_file_system_has_no_archive_yet(tx: Transaction, drop: int) -> None:
+    """What lies there was not there when the first scan ended."""
+    intake.archived(tx, drop, NOW, 0)
+    intake.pin(tx, drop, "/dev/sdb1 (ext4, /)")
+    assert intake.folder(tx, NODE, "drop").archived_at is None
+
+
 # Claims.
 
 
 def test_the_hottest_then_the_newest_goes_first(tx: Transaction, drop: int) -> None:
-    """Priority counts before age; the backlog has no place of its own."""
+    """Priority counts first, then whether it is news or backlog, then age."""
     admitted(tx, drop, b"old", 1, noticed_at=NOW - SECOND)
     admitted(tx, drop, b"new", 2, backlog=True)
     admitted(tx, drop, b"hot", 3, priority=1, noticed_at=NOW - 9 * SECOND)
-    assert [b"hot", b"new", b"old"] == uploads(tx, drop)
+    assert [b"hot", b"old", b"new"] == uploads(tx, drop)
 
 
 def test_now_and_then_the_oldest_goes(tx: Transaction, drop: int) -> None:

@@ -386,6 +386,7 @@ VIOLATIONS: dict[str, dict[str, Any]] = {
     "ck_files_decision_known": {"decision": "perhaps"},
     "ck_files_sha256_is_whole": {"sha256": b"\x01" * 33},
     "ck_files_held_is_not_hashed": {"held": 1, "sha256": b"\x01" * 32},
+    "ck_files_held_still_waits": {"held": 1, "state": "gone"},
     "ck_files_analysed_is_hashed": {"analysis_id": 1},
     "ck_files_refused_here_is_not_sent": {"refusal": "too large", **HASHED},
     "ck_files_delivered_somewhere": {"state": "delivered", "outcome": "human"},

@@ -64,11 +64,16 @@ class Limits:
         return tuple(window for window in both if window.count > 0)
 
     def purse(self, *, backlog: bool) -> Window | None:
-        """Return the sliding day's window: all of the purse, or the share that the backlog may use."""
+        """Return the sliding day's window: all of the purse, or the share that the backlog may use.
+
+        A share is never rounded to nothing: then nothing of the backlog would ever be sent, without a word.
+        """
         if self.posts_per_day <= 0:
             return None
-        count = int(self.posts_per_day * self.backlog_share) if backlog else self.posts_per_day
-        return Window(count=count, span=DAY)
+        if not backlog:
+            return Window(count=self.posts_per_day, span=DAY)
+        least = 1 if self.backlog_share > 0 else 0
+        return Window(count=max(least, int(self.posts_per_day * self.backlog_share)), span=DAY)
 
 
 def next_instant(sent: Sequence[datetime], windows: Sequence[Window], now: datetime) -> datetime:

@@ -37,13 +37,14 @@ class Failure:
     """No HTTP answer that can be used.
 
     ``sent`` is whether all of the request, for an upload the closing boundary, was written; ``reached`` whether
-    a connection stood; ``ours`` whether we ended it ourselves.
+    a connection stood; ``ours`` whether we ended it ourselves, ``keyless`` whether there was no key to ask with.
     """
 
     reason: str
     sent: bool
     reached: bool
     ours: bool = False
+    keyless: bool = False
 
 
 Answer = Response | Failure
@@ -93,6 +94,8 @@ _BY_CLASS = {2: Matter.FINE, 3: Matter.NETWORK, 4: Matter.REFUSED, 5: Matter.TRO
 def matter(answer: Answer) -> Matter:
     """Look up whose matter ``answer`` is, before anything of its body is read."""
     match answer:
+        case Failure(keyless=True):
+            return Matter.KEY
         case Failure(ours=True):
             return Matter.OURS
         case Failure(reached=False):

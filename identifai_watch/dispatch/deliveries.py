@@ -11,6 +11,7 @@ from identifai_watch.core.events import Delivered, Destined, Undelivered
 from identifai_watch.core.model import File, Outcome
 from identifai_watch.core.routing import Action, destination
 from identifai_watch.delivery import Delivery, DeliveryError, Order, SourceChanged, SourceGone, Taken
+from identifai_watch.dispatch.missing import not_found
 from identifai_watch.duties import Carried, Chosen, Place
 from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, claims, work
@@ -34,8 +35,12 @@ class Deliveries:
 
     @property
     def in_flight(self) -> int:
-        """How many deliveries are under way."""
-        return self._under_way.total()
+        """How many deliveries are under way in the folders that can be reached; one that hangs is not waited for."""
+        return sum(
+            self._under_way[folder_id]
+            for folder_id, intake in self._intakes.items()
+            if intake.patrol.health is not Health.UNAVAILABLE
+        )
 
     def tick(self, tx: Transaction) -> None:
         """Claim what can be delivered, folder by folder."""
@@ -101,7 +106,7 @@ class Deliveries:
                 intake.offer(tx, file.path, intake.folder.priority)
             case SourceGone():
                 self._unsettle(tx, file, "it is gone")
-                intake.patrol.rescan()
+                not_found(tx, intake, file, self._shift.step(tx))
 
     def _delivered(self, tx: Transaction, intake: Intake, file: File, event: Delivered) -> None:
         shift = self._shift

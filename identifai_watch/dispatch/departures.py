@@ -1,6 +1,7 @@
 """Where each request waits for its instant, right before its first byte leaves."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
@@ -16,29 +17,29 @@ class Departures:
     def __init__(self, shift: Shift) -> None:
         self._shift = shift
         self._lock = Lock()
-        self._waiting = 0
-        self._is_upload: ContextVar[bool] = ContextVar("is_upload", default=False)
+        self._waiting: Counter[int] = Counter()
+        self._upload_of: ContextVar[int | None] = ContextVar("upload_of", default=None)
         self._backlog: ContextVar[bool] = ContextVar("backlog", default=False)
 
-    @property
-    def waiting(self) -> int:
-        """How many uploads were begun and have not taken their instant."""
-        return self._waiting
+    def waiting(self, folder_ids: Collection[int]) -> int:
+        """Return how many uploads of ``folder_ids`` were begun and have not taken their instant."""
+        with self._lock:
+            return sum(self._waiting[folder_id] for folder_id in folder_ids)
 
-    def begun(self) -> None:
+    def begun(self, folder_id: int) -> None:
         """Count an upload that will take its instant; called in the loop, before its thread knows of it."""
         with self._lock:
-            self._waiting += 1
+            self._waiting[folder_id] += 1
 
     @contextmanager
-    def upload(self, *, backlog: bool) -> Iterator[None]:
+    def upload(self, folder_id: int, *, backlog: bool) -> Iterator[None]:
         """Make the next POST of this thread an upload that was begun; ``backlog`` is whose purse it comes from."""
-        counted, of_backlog = self._is_upload.set(True), self._backlog.set(backlog)
+        counted, of_backlog = self._upload_of.set(folder_id), self._backlog.set(backlog)
         try:
             yield
         finally:
             self._leave()
-            self._is_upload.reset(counted)
+            self._upload_of.reset(counted)
             self._backlog.reset(of_backlog)
 
     def __call__(self, method: str) -> None:
@@ -54,7 +55,8 @@ class Departures:
             raise Cancelled
 
     def _leave(self) -> None:
-        if self._is_upload.get():
-            self._is_upload.set(False)
+        folder_id = self._upload_of.get()
+        if folder_id is not None:
+            self._upload_of.set(None)
             with self._lock:
-                self._waiting -= 1
+                self._waiting[folder_id] -= 1

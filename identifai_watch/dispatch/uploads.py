@@ -1,17 +1,19 @@
 """Uploads: which content goes next, when it may go, and what came of it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
 from identifai_watch import duties
 from identifai_watch.api import Api
 from identifai_watch.core import gate
-from identifai_watch.core.events import Begun, Deferred, Missed, Overdue, Refused, Unsent, Uploaded
+from identifai_watch.core.events import Begun, Deferred, Overdue, Refused, Unsent, Uploaded
 from identifai_watch.core.model import Analysis, File
 from identifai_watch.dispatch.departures import Departures
+from identifai_watch.dispatch.missing import not_found
 from identifai_watch.dispatch.standing import Standing
-from identifai_watch.duties import Place, Sent
+from identifai_watch.duties import Place, Sent, Signs
 from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, budget, claims, work
 from identifai_watch.patrol import Health
@@ -28,8 +30,31 @@ OLDEST_EVERY = 4
 """One upload in so many takes the content that has waited longest, so that nothing starves."""
 
 
+@dataclass(slots=True, kw_only=True)
+class Flight:
+    """One upload under way, of a file of ``intake``; ``is_closing`` once its closing boundary may have been written."""
+
+    analysis: Analysis
+    file: File
+    intake: Intake
+    is_closing: bool = False
+
+    @property
+    def label(self) -> str:
+        """What its job is called."""
+        return f"{self.file.folder}/upload/{self.analysis.id}"
+
+    def close(self) -> None:
+        """Note that it is about to be completed; called in its thread."""
+        self.is_closing = True
+
+
 class Uploads:
-    """The uploads of one shift; what is in flight is a claim in the ledger."""
+    """The uploads of one shift; what is in flight is a claim in the ledger.
+
+    An upload of a folder that cannot be reached may hang on its disk for good: it takes nobody's slot, instant or
+    money.
+    """
 
     def __init__(
         self,
@@ -44,13 +69,13 @@ class Uploads:
         self._departures = departures
         self._standing = standing
         self._intakes = intakes
-        self._sizes: dict[int, int] = {}
+        self._flights: dict[int, Flight] = {}
         self._begun = 0
 
     @property
     def in_flight(self) -> int:
-        """How many uploads are under way."""
-        return len(self._sizes)
+        """How many uploads of folders that can be reached are under way."""
+        return len(self._near())
 
     @property
     def begun(self) -> int:
@@ -62,8 +87,10 @@ class Uploads:
         shift = self._shift
         step = shift.step(tx)
         for row in claims.lapsed(tx, step.now):
-            if row.id not in self._sizes:
-                work.advance(tx, row.id, Deferred("the daemon ended while it was sent", counts=False), step)
+            if row.id in self._flights:
+                continue
+            event = Deferred("the daemon ended while it was sent", counts=False)
+            if work.advance(tx, row.id, event, step) is not None:
                 shift.log.warning("upload in doubt", sha256=row.sha256.hex())
         for row in claims.overdue(tx, step.now):
             work.advance(tx, row.id, Overdue(), step)
@@ -75,14 +102,12 @@ class Uploads:
         ``in_flight`` are the other requests under way: while the network is in doubt, one at a time finds out.
         """
         shift = self._shift
-        reachable = [
-            key for key, intake in self._intakes.items() if intake.patrol.health is not Health.UNAVAILABLE
-        ]
+        reachable = [key for key, intake in self._intakes.items() if _is_near(intake)]
         while reachable and self.in_flight < shift.config.api.uploads:
             now = shift.clock()
             if not gate.may_submit(budget.account(tx), now, self.in_flight + in_flight):
                 return
-            if not has_instant(tx, shift, "POST", self._departures.waiting):
+            if not has_instant(tx, shift, "POST", self._departures.waiting(reachable)):
                 return
             claimed = self._claim(tx, reachable)
             if claimed is None:
@@ -91,12 +116,13 @@ class Uploads:
 
     def _claim(self, tx: Transaction, reachable: list[int]) -> tuple[Analysis, File] | None:
         """Claim the content whose turn it is, within the purse and the slots for large files."""
-        shift, waiting = self._shift, self._departures.waiting
+        shift = self._shift
+        waiting = self._departures.waiting(reachable)
         now = shift.clock()
         purse = budget.purse(tx, shift.limits, now)
         if purse.left is not None and purse.left <= waiting:
             return None
-        large = sum(size > BIG for size in self._sizes.values())
+        large = sum(flight.analysis.size > BIG for flight in self._near())
         return claims.claim_upload(
             tx,
             shift.claimant,
@@ -114,42 +140,47 @@ class Uploads:
         begun = work.advance(tx, analysis.id, Begun(), shift.step(tx), shift.claimant)
         if begun is None:
             return
-        self._begun += 1
-        self._sizes[begun.id] = begun.size
-        self._departures.begun()
         intake = next(intake for intake in self._intakes.values() if intake.folder.name == file.folder)
+        flight = Flight(analysis=begun, file=file, intake=intake)
+        self._begun += 1
+        self._flights[begun.id] = flight
+        self._departures.begun(intake.folder_id)
         shift.log.info(
             "upload begins", folder=file.folder, path=file.path, sha256=begun.sha256.hex(), doubt=begun.doubt
         )
         shift.workers.plan(
             Job(
                 lane=f"{file.folder}/upload",
-                label=f"{file.folder}/upload/{begun.id}",
-                work=partial(self._upload, begun, file, intake),
-                then=partial(self._sent, begun, file, intake),
-                failed=partial(self._failed, begun),
+                label=flight.label,
+                work=partial(self._upload, flight),
+                then=partial(self._sent, flight),
+                failed=partial(self._failed, flight),
                 threads=shift.config.api.uploads,
             )
         )
 
-    def _upload(self, analysis: Analysis, file: File, intake: Intake) -> Sent:
+    def _upload(self, flight: Flight) -> Sent:
         """Send, in a thread of the file's folder."""
-        shift = self._shift
-        label = f"{file.folder}/upload/{analysis.id}"
-        with self._departures.upload(backlog=analysis.backlog):
+        shift, file, intake = self._shift, flight.file, flight.intake
+        with self._departures.upload(intake.folder_id, backlog=flight.analysis.backlog):
             return duties.upload(
                 self._api,
-                analysis,
+                flight.analysis,
                 Place(folder=intake.folder, path=file.lies_at or file.path, network=intake.patrol.network),
                 file.fingerprint,
                 send_names=shift.config.api.send_names,
                 now=shift.clock,
-                progress=lambda _: shift.workers.moved(label),
+                signs=Signs(
+                    progress=lambda _: shift.workers.moved(flight.label),
+                    on_disk=partial(shift.workers.on_disk, flight.label),
+                    closing=flight.close,
+                ),
             )
 
-    def _sent(self, analysis: Analysis, file: File, intake: Intake, tx: Transaction, sent: Sent) -> None:
+    def _sent(self, flight: Flight, tx: Transaction, sent: Sent) -> None:
         """Write what came of an upload, for the row, for the account and for the file."""
-        self._sizes.pop(analysis.id, None)
+        analysis, file, intake = flight.analysis, flight.file, flight.intake
+        self._flights.pop(analysis.id, None)
         shift = self._shift
         event = sent.reading.event or Unsent("no answer")
         if isinstance(event, Uploaded):
@@ -164,7 +195,7 @@ class Uploads:
         if sent.changed:
             intake.offer(tx, file.path, intake.folder.priority)
         if sent.missing:
-            work.advance_file(tx, file.id, Missed(), step)
+            not_found(tx, intake, file, step)
         if sent.unavailable is not None:
             intake.patrol.out_of_reach(sent.unavailable)
 
@@ -183,12 +214,22 @@ class Uploads:
             case _:
                 log.warning("not sent")
 
-    def _failed(self, analysis: Analysis, tx: Transaction, error: Exception) -> None:
-        self._sizes.pop(analysis.id, None)
-        self._shift.bug(error)
-        work.advance(
-            tx, analysis.id, Deferred(f"a bug: {error!r}"), self._shift.step(tx), self._shift.claimant
-        )
+    def _failed(self, flight: Flight, tx: Transaction, error: Exception) -> None:
+        """Go on after a bug of ours: there is doubt only if the upload may have been completed."""
+        self._flights.pop(flight.analysis.id, None)
+        shift = self._shift
+        shift.bug(error)
+        why = f"a bug: {error!r}"
+        event = Deferred(why) if flight.is_closing else Unsent(why, counts=True)
+        work.advance(tx, flight.analysis.id, event, shift.step(tx), shift.claimant)
+
+    def _near(self) -> list[Flight]:
+        """Return the uploads under way of folders that can be reached."""
+        return [flight for flight in self._flights.values() if _is_near(flight.intake)]
+
+
+def _is_near(intake: Intake) -> bool:
+    return intake.patrol.health is not Health.UNAVAILABLE
 
 
 def has_instant(tx: Transaction, shift: Shift, method: str, waiting: int) -> bool:
@@ -197,4 +238,5 @@ def has_instant(tx: Transaction, shift: Shift, method: str, waiting: int) -> boo
     if not windows:
         return True
     now = shift.clock()
-    return gate.instants(budget.sent(tx, method, now), windows, now, waiting + 1)[-1] <= now + HORIZON
+    latest = budget.sent(tx, method, now, latest=max(window.count for window in windows))
+    return gate.instants(latest, windows, now, waiting + 1)[-1] <= now + HORIZON

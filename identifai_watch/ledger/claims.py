@@ -45,8 +45,8 @@ def claim_upload(
 ) -> tuple[Analysis, File] | None:
     """Claim the content to send next, with a file of ``folder_ids`` to read it from.
 
-    A hot folder first, then the newest; with ``oldest`` the one that has waited longest. Without ``backlog`` only
-    what came while the daemon ran; ``at_most`` is the largest size in bytes; what has less than
+    A hot folder first, then news before the backlog, then the newest; with ``oldest`` the one of all that has
+    waited longest. Without ``backlog`` only what came while the daemon ran; ``at_most`` is the largest size in bytes; what has less than
     ``least_priority`` is passed over.
     """
     queries = [
@@ -61,7 +61,7 @@ def claim_upload(
     if oldest:
         analysis = min(found, key=lambda one: one.noticed_at)
     else:
-        analysis = max(found, key=lambda one: (one.priority, one.noticed_at))
+        analysis = max(found, key=lambda one: (one.priority, not one.backlog, one.noticed_at))
     file = _present_file(tx, analysis.id, folder_ids)
     _claim(tx, analyses, [analysis.id], claimant, now)
     return analysis, file

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from identifai_watch.core.events import Missed, Present, Seen, Superseded
+from identifai_watch.core.events import FileEvent, Missed, Present, Seen, Superseded
 from identifai_watch.core.lifecycle import SETTLED
 from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Fingerprint, Media
 from identifai_watch.ledger import rows, work
@@ -19,6 +19,12 @@ _TO_ADMIT = sa.text(
     "files.state = 'waiting' AND files.held = 0 AND files.analysis_id IS NULL AND files.refusal IS NULL"
 )
 _HELD = sa.text("files.held = 1")
+
+LEFT_BY_NAME = "names"
+"""The rules of a file left alone for its name, which every scan asks anew: remembered until the next start."""
+
+LEFT_AS_OLD = "existing"
+"""The rules of a file left alone because it was there before the daemon, whatever else the settings say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +71,10 @@ def folder(tx: sa.Connection, node: str, name: str) -> Folder:
 
 
 def pin(tx: sa.Connection, folder_id: int, filesystem: str | None) -> None:
-    """Write down which file system the folder's root is on."""
-    tx.execute(sa.update(folders).where(folders.c.id == folder_id).values(filesystem=filesystem))
+    """Write down which file system the folder's root is on; what lies on another one was there before the daemon."""
+    tx.execute(
+        sa.update(folders).where(folders.c.id == folder_id).values(filesystem=filesystem, archived_at=None)
+    )
 
 
 def archived(tx: sa.Connection, folder_id: int, now: datetime, hold_above: int) -> int:
@@ -113,33 +121,31 @@ def admit(tx: sa.Connection, arrival: Arrival, content: Content, step: Step) -> 
     analysis, is_new = _analysis(tx, arrival, content)
     before = at_place(tx, arrival.folder_id, arrival.path)
     if before is not None and before.sha256 not in {None, content.sha256}:
-        work.advance_file(tx, before.id, Superseded(), step)
+        _advance(tx, before, Superseded(), step)
         before = None
     if before is not None and before.analysis_id is not None and before.media is content.media:
         return _same_again(tx, before, arrival, step)
     row = before or _insert(tx, arrival)
-    work.put_file(
-        tx,
-        replace(
-            row,
-            fingerprint=arrival.fingerprint,
-            state=FileState.WAITING,
-            held=False,
-            backlog=row.backlog or arrival.backlog,
-            analysis_id=analysis.id,
-            media=content.media,
-            sha256=content.sha256,
-            refusal=None,
-            duplicate=not is_new,
-            hashed_at=step.now,
-            due=step.now if analysis.state in SETTLED else None,
-            failures=0,
-            failing_since=None,
-            stuck_at=None,
-            destination=None,
-            missing=0,
-        ),
+    taken = replace(
+        row,
+        fingerprint=arrival.fingerprint,
+        state=FileState.WAITING,
+        held=False,
+        backlog=row.backlog or arrival.backlog,
+        analysis_id=analysis.id,
+        media=content.media,
+        sha256=content.sha256,
+        refusal=None,
+        duplicate=not is_new,
+        hashed_at=step.now,
+        due=step.now if analysis.state in SETTLED else None,
+        failures=0,
+        failing_since=None,
+        stuck_at=None,
+        destination=None,
+        missing=0,
     )
+    work.put_file(tx, taken)
     work.record(
         tx,
         step,
@@ -150,7 +156,7 @@ def admit(tx: sa.Connection, arrival: Arrival, content: Content, step: Step) -> 
         duplicate=not is_new,
     )
     _wake(tx, analysis, arrival, step)
-    return at_place(tx, arrival.folder_id, arrival.path) or row
+    return taken
 
 
 def refuse(tx: sa.Connection, arrival: Arrival, reason: str, rules: str, step: Step) -> None:
@@ -160,7 +166,7 @@ def refuse(tx: sa.Connection, arrival: Arrival, reason: str, rules: str, step: S
     if before is not None and (before.analysis_id is not None or before.refusal is not None):
         if before.fingerprint == arrival.fingerprint and before.refusal == reason:
             return
-        work.advance_file(tx, before.id, Superseded(), step)
+        _advance(tx, before, Superseded(), step)
         before = None
     row = before or _insert(tx, arrival)
     refused = replace(
@@ -186,7 +192,7 @@ def leave(tx: sa.Connection, arrival: Arrival, reason: str, rules: str, step: St
     """Remember a file that is left alone, so that it is looked at again only when it or ``rules`` change."""
     before = at_place(tx, arrival.folder_id, arrival.path)
     if before is not None:
-        work.advance_file(tx, before.id, Superseded(), step)
+        _advance(tx, before, Superseded(), step)
     parent, name = rows.split(arrival.path)
     key = {"folder_id": arrival.folder_id, "parent": parent, "name": name}
     unleave(tx, arrival.folder_id, [arrival.path])
@@ -214,9 +220,20 @@ def unleave(tx: sa.Connection, folder_id: int, paths: Iterable[bytes]) -> None:
         )
 
 
-def forget_left(tx: sa.Connection, folder_id: int, rules: str) -> int:
+def left_as(tx: sa.Connection, folder_id: int, path: bytes) -> tuple[str, Fingerprint] | None:
+    """Return under which rules ``path`` is left alone, and what it looked like; None if it is not."""
+    parent, name = rows.split(path)
+    found = tx.execute(
+        sa.select(left).where(left.c.folder_id == folder_id, left.c.parent == parent, left.c.name == name)
+    ).first()
+    return None if found is None else (found.rules, rows.fingerprint(found._asdict()))
+
+
+def forget_left(tx: sa.Connection, folder_id: int, *rules: str) -> int:
     """Forget what was left alone under other rules than ``rules``: it is looked at anew; return how many."""
-    return tx.execute(sa.delete(left).where(left.c.folder_id == folder_id, left.c.rules != rules)).rowcount
+    return tx.execute(
+        sa.delete(left).where(left.c.folder_id == folder_id, left.c.rules.not_in(rules))
+    ).rowcount
 
 
 def reconsider(tx: sa.Connection, folder_id: int, rules: str) -> int:
@@ -250,17 +267,25 @@ def missed(tx: sa.Connection, folder_id: int, paths: Iterable[bytes], step: Step
             unleave(tx, folder_id, [path])
         # A file on its way to a committed destination is not missing: its delivery says where it is.
         elif file.state is not FileState.GONE and file.destination is None:
-            after = work.advance_file(tx, file.id, Missed(), step)
+            after = _advance(tx, file, Missed(), step)
             gone += after is not None and after.state is FileState.GONE
     return gone
 
 
 def seen(tx: sa.Connection, folder_id: int, paths: Iterable[bytes], step: Step) -> None:
-    """Note that ``paths``, which a scan had missed, are there, as they were."""
+    """Note that ``paths``, which a scan had missed, are there, as they were: what was held is held again."""
     for path in paths:
         file = at_place(tx, folder_id, path)
         if file is not None:
             work.advance_file(tx, file.id, Seen(), step)
+            if file.state is FileState.GONE and rests(file):
+                _hold(tx, file.id, held=True)
+
+
+def rests(file: File) -> bool:
+    """Tell whether a file waits for its release from an archive, or did when it was last there."""
+    was_held = file.state is FileState.GONE and file.backlog and file.sha256 is None and file.refusal is None
+    return file.held or was_held
 
 
 def to_admit(tx: sa.Connection, folder_id: int, limit: int) -> list[File]:
@@ -324,6 +349,20 @@ def touch(tx: sa.Connection, file_id: int, fingerprint: Fingerprint) -> None:
             inode=fingerprint.inode,
         )
     )
+
+
+def _advance(tx: sa.Connection, file: File, event: FileEvent, step: Step) -> File | None:
+    """Advance a file that may be held: what is gone, or replaced, waits for no release."""
+    if not file.held:
+        return work.advance_file(tx, file.id, event, step)
+    _hold(tx, file.id, held=False)
+    after = work.advance_file(tx, file.id, event, step)
+    _hold(tx, file.id, held=after is not None and after.state is FileState.WAITING)
+    return after
+
+
+def _hold(tx: sa.Connection, file_id: int, *, held: bool) -> None:
+    tx.execute(sa.update(files).where(files.c.id == file_id).values(held=held))
 
 
 def _arrived(arrival: Arrival) -> dict[str, object]:

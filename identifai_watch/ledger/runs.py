@@ -92,6 +92,26 @@ def unpayable(tx: sa.Connection, folder_ids: Collection[int], path: bytes | None
     return int(tx.execute(query).scalar_one())
 
 
+def unadmitted(tx: sa.Connection, folder_ids: Collection[int], path: bytes | None) -> set[tuple[int, bytes]]:
+    """Return the files that may go their way and are not hashed yet: (folder, path).
+
+    Those of ``folder_ids``, and only the one noticed at ``path``, if given.
+    """
+    query = sa.select(files.c.folder_id, files.c.parent, files.c.name).where(
+        files.c.state == FileState.WAITING,
+        files.c.held.is_(False),
+        files.c.missing == 0,
+        files.c.stuck_at.is_(None),
+        files.c.analysis_id.is_(None),
+        files.c.refusal.is_(None),
+        files.c.folder_id.in_(folder_ids),
+    )
+    if path is not None:
+        parent, name = rows.split(path)
+        query = query.where(files.c.parent == parent, files.c.name == name)
+    return {(row.folder_id, rows.join(row.parent, row.name)) for row in tx.execute(query)}
+
+
 def stuck(tx: sa.Connection, folder_ids: Collection[int]) -> list[tuple[str, bytes, str | None]]:
     """Return the files of ``folder_ids`` that are given up: (folder, path, reason)."""
     query = (

@@ -223,6 +223,7 @@ files = _table(
     one_of("decision", Choice),
     sa.CheckConstraint("sha256 IS NULL OR length(sha256) = 32", name="sha256_is_whole"),
     sa.CheckConstraint("held = 0 OR (analysis_id IS NULL AND sha256 IS NULL)", name="held_is_not_hashed"),
+    sa.CheckConstraint("held = 0 OR state = 'waiting'", name="held_still_waits"),
     sa.CheckConstraint("analysis_id IS NULL OR sha256 IS NOT NULL", name="analysed_is_hashed"),
     sa.CheckConstraint("refusal IS NULL OR analysis_id IS NULL", name="refused_here_is_not_sent"),
     sa.CheckConstraint(

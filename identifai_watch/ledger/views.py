@@ -192,15 +192,19 @@ def queue(tx: sa.Connection) -> tuple[int, int]:
 
 
 def ahead(tx: sa.Connection, analysis: Analysis) -> int:
-    """Count the queued contents that are sent before ``analysis``: hotter ones, and newer ones as hot as it is."""
+    """Count the queued contents that are sent before ``analysis``: hotter ones, news, and newer ones."""
     query = (
         sa.select(sa.func.count())
         .select_from(analyses)
         .where(
             analyses.c.state == AnalysisState.QUEUED,
             analyses.c.due.is_not(None),
-            sa.tuple_(analyses.c.priority, analyses.c.noticed_at)
-            > sa.tuple_(sa.literal(analysis.priority), sa.literal(analysis.noticed_at, Instant())),
+            sa.tuple_(analyses.c.priority, analyses.c.backlog.is_(False), analyses.c.noticed_at)
+            > sa.tuple_(
+                sa.literal(analysis.priority),
+                sa.literal(not analysis.backlog),
+                sa.literal(analysis.noticed_at, Instant()),
+            ),
         )
     )
     return int(tx.execute(query).scalar_one())

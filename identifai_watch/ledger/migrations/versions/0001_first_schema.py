@@ -216,6 +216,7 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "held = 0 OR (analysis_id IS NULL AND sha256 IS NULL)", name=op.f("ck_files_held_is_not_hashed")
         ),
+        sa.CheckConstraint("held = 0 OR state = 'waiting'", name=op.f("ck_files_held_still_waits")),
         sa.CheckConstraint(
             "refusal IS NULL OR analysis_id IS NULL", name=op.f("ck_files_refused_here_is_not_sent")
         ),
