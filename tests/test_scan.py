@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import tempfile
 import tracemalloc
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -306,7 +307,10 @@ def test_a_directory_that_cannot_be_listed_hides_nothing_else(folder: Folder) ->
 
 def _without_root(folder: Folder) -> list[tuple[str, bytes]]:
     """Scan as nobody, who owns the folder meanwhile but for the directory ``b``."""
-    for parent in (folder.path, *folder.path.parents[:3]):
+    shared = Path(tempfile.gettempdir())
+    for parent in (folder.path, *folder.path.parents):
+        if not parent.is_relative_to(shared) or parent == shared:
+            break
         parent.chmod(0o755)
     os.seteuid(65534)
     try:
@@ -404,10 +408,10 @@ def test_memory_does_not_grow_with_the_directory(folder: Folder) -> None:
 
     for number in range(1000):
         folder.write(f"{number}.jpg")
-    few = peak()
+    few = min(peak() for _ in range(3))  # other threads of this process may allocate meanwhile
     for number in range(1000, 8000):
         folder.write(f"{number}.jpg")
-    assert peak() < few + 200_000
+    assert min(peak() for _ in range(3)) < few + 200_000
 
 
 STEPS = st.lists(
