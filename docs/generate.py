@@ -16,8 +16,8 @@ from identifai_watch.errors import Exit
 README = Path(__file__).resolve().parent.parent / "README.md"
 
 MEANINGS = {
-    Exit.OK: "all well",
-    Exit.PROBLEMS: "something was refused, is stuck or cannot be found",
+    Exit.OK: "all well; `run` and `simulate` end so on Ctrl-C too",
+    Exit.PROBLEMS: "something was refused, is stuck or cannot be found; `check` found something in the way, a refused key too",
     Exit.USAGE: "the command was not understood",
     Exit.LATER: "try again later: another daemon runs, identifAI cannot be reached, the purse is empty",
     Exit.ACCOUNT: "the account is refused: key, terms, credits",
@@ -146,7 +146,9 @@ def commands() -> str:
 def statuses() -> str:
     """Return the exit statuses with their meanings."""
     rows = [f"| {status.value} | {MEANINGS[status]} |" for status in Exit]
-    return "\n".join(["| status | meaning |", "|---|---|", *rows, "| 130 | stopped by Ctrl-C |"])
+    return "\n".join(
+        ["| status | meaning |", "|---|---|", *rows, "| 130 | any other command was stopped by Ctrl-C |"]
+    )
 
 
 BLOCKS = {"states": states, "crashes": crashes, "commands": commands, "statuses": statuses}

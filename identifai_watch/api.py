@@ -22,7 +22,7 @@ import requests
 import requests.adapters
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.filepost import choose_boundary, encode_multipart_formdata
 
 from identifai_watch import __version__
@@ -414,9 +414,18 @@ def _carried(value: str) -> str:
 def _why(error: BaseException) -> str:
     """Say what lies at the bottom of an exception that requests and urllib3 wrapped."""
     while True:
+        if isinstance(error, NewConnectionError):
+            return _not_connected(error)
         inner = getattr(error, "reason", None)
         if not isinstance(inner, BaseException):
             inner = next((one for one in error.args if isinstance(one, BaseException)), None)
         if inner is None:
             return f"{type(error).__name__}: {error}"
         error = inner
+
+
+def _not_connected(error: NewConnectionError) -> str:
+    """Say in words why there is no connection: nobody listens there, or there is no such host."""
+    cause = error.__cause__
+    why = (cause.strerror if isinstance(cause, OSError) else None) or str(error)
+    return f"cannot connect to {error.conn.host}:{error.conn.port}: {why[:1].lower()}{why[1:]}"

@@ -15,15 +15,22 @@ GROWING_PATIENCE = timedelta(seconds=60)
 """How long a file is watched that does not become whole when all else is done."""
 
 
+POLLED_PAUSES = frozenset({PauseReason.CREDITS, PauseReason.FLOOR, PauseReason.OPERATOR})
+"""The pauses in which verdicts still come in: a run waits for those that are paid for."""
+
 COUNT_EVERY = timedelta(seconds=1)
 """How often what is left is counted: that reads every row that waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """How many files wait, how many of them for a purse that is empty, and which are not admitted yet."""
+    """How many files wait, how many of them for a purse that is empty, and which are not admitted yet.
+
+    ``awaited`` are those whose verdict is paid for.
+    """
 
     waiting: int
+    awaited: int
     unpayable: int
     unadmitted: frozenset[tuple[int, bytes]]
 
@@ -40,7 +47,8 @@ class Ending:
 class Errand:
     """One run that ends: it never hangs on an account, an API, a purse, a folder or a file that grows.
 
-    ``give_up`` is how long an API that does not answer is borne; ``targets`` are the single files that the run is
+    ``give_up`` is how long an API that does not answer is borne, and verdicts are awaited while the account is paused;
+    ``targets`` are the single files that the run is
     over, by folder and path, None for all there is.
     """
 
@@ -53,6 +61,7 @@ class Errand:
         self._dispatch = dispatch
         self._give_up = give_up
         self._unreachable_since: datetime | None = None
+        self._paused_since: datetime | None = None
         self._count_at = shift.clock()
         self._stalled: tuple[frozenset[tuple[int, bytes]], datetime] | None = None
 
@@ -65,12 +74,16 @@ class Errand:
         if self._is_out_of_patience(account, now):
             return Ending(later=f"identifAI could not be reached for {self._give_up}")
         is_refused = self._is_refused(account, now)
+        is_paused = account.state is AccountState.PAUSED
+        self._paused_since = (self._paused_since or now) if is_paused else None
         is_quiet = self._dispatch.is_idle() and not self._is_busy(near, now)
         if now < self._count_at or not (is_refused or is_quiet):
             return None
         self._count_at = now + COUNT_EVERY
         left = self._left(near, now)
         if left.waiting and is_refused:
+            if left.awaited and self._can_await(account, now):
+                return None
             why = f"{account.reason}: {account.detail}"
             return Ending(later=why) if account.reason is PauseReason.OPERATOR else Ending(account=why)
         return self._ended(near, left, now) if is_quiet and not self._is_settling(near, left, now) else None
@@ -93,6 +106,7 @@ class Errand:
             purse = budget.purse(tx, self._shift.limits, now)
             left = Left(
                 waiting=sum(views.unsettled(tx, *place) for place in places),
+                awaited=sum(runs.awaited(tx, *place) for place in places),
                 unpayable=sum(runs.unpayable(tx, *place, purse) for place in places),
                 unadmitted=frozenset[tuple[int, bytes]]().union(
                     *(runs.unadmitted(tx, *place) for place in places)
@@ -116,6 +130,11 @@ class Errand:
         """Tell whether the account is paused, and was probed since this run began."""
         probed = account.next_probe_at is None or account.next_probe_at > now
         return account.state is AccountState.PAUSED and probed and not self._dispatch.uploads.in_flight
+
+    def _can_await(self, account: Account, now: datetime) -> bool:
+        """Tell whether verdicts come in while the account is paused, and that has not lasted for too long."""
+        since = self._paused_since or now
+        return account.reason in POLLED_PAUSES and now - since <= self._give_up
 
     def _is_out_of_patience(self, account: Account, now: datetime) -> bool:
         """Tell whether the API has not answered for too long."""

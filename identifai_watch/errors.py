@@ -10,6 +10,7 @@ WatchError                      carries what is wrong, with the remedy, and an e
 """
 
 from enum import IntEnum
+from pathlib import Path
 
 
 class Exit(IntEnum):
@@ -30,13 +31,17 @@ class WatchError(Exception):
 
 
 class ConfigError(WatchError):
-    """The configuration is wrong; ``problems`` are lines of ``dotted.name: what, value, remedy``."""
+    """The configuration is wrong; ``problems`` are lines of ``dotted.name: what, value, remedy``.
+
+    ``path`` is its file, None where that is not known or is what is wrong.
+    """
 
     exit = Exit.CONFIG
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], path: Path | None = None) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+        self.path = path
 
 
 class AccountError(WatchError):

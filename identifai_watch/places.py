@@ -9,10 +9,10 @@ from pathlib import Path
 
 from identifai_watch import config
 from identifai_watch.config import Folder
-from identifai_watch.core import media
+from identifai_watch.core import media, report
 from identifai_watch.folder.rules import Rules, why_not_file
 
-AD_HOC = "(judge)"
+AD_HOC = report.AD_HOC
 """The folder of the files that ``judge`` names outside every folder; their paths are relative to ``/``."""
 
 

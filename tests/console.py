@@ -2,6 +2,11 @@
 
 import contextlib
 import io
+import os
+import pty
+import re
+import select
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,3 +48,24 @@ def typed(*words: str | Path, environ: dict[str, str] | None = None) -> Typed:
 def at(house: House, *words: str | Path, environ: dict[str, str] | None = None) -> Typed:
     """Type a command with the configuration of a house."""
     return typed(*words, "--config", house.config_path, environ=environ)
+
+
+def talk(words: list[str], answers: list[str], *, after: bytes = rb":\s*\Z") -> tuple[int, str]:
+    """Run a command on a terminal, and answer each question, known by the pattern ``after``, as it comes."""
+    ours, theirs = pty.openpty()
+    # Its own terminal, that Ctrl-C comes from; and a background job may have been started with SIGINT ignored.
+    alone = ["setsid", "--ctty", "env", "--default-signal=INT"]
+    command = [*alone, sys.executable, "-m", "identifai_watch", *words]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        said = b""
+        try:
+            while select.select([ours], [], [], 20)[0] and (part := os.read(ours, 65536)):
+                said += part
+                if answers and re.search(after, said):
+                    os.write(ours, answers.pop(0).encode())
+        except OSError:  # a terminal whose other end is closed says so by an error
+            pass
+        finally:
+            os.close(ours)  # hangs up whoever still waits for an answer
+        return process.wait(20), said.decode()

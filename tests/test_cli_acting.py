@@ -12,7 +12,7 @@ from identifai_watch.core.model import Label, Media, Outcome
 from identifai_watch.ledger import Ledger, desk, intake, views
 from identifai_watch.ledger.views import Line
 from identifai_watch.simulator import Endpoint, Fault, FaultKind, Scripted
-from tests.console import Typed, at
+from tests.console import Typed, at, talk, typed
 from tests.harness import House, house, wait_for
 
 
@@ -46,9 +46,9 @@ def line_of(home: House, name: str) -> Line:
     return next(line for line in home.lines() if os.path.basename(line.file.path) == name.encode())  # noqa: PTH119 - bytes
 
 
-def said(typed: Typed) -> dict[str, Any]:
+def said(ended: Typed) -> dict[str, Any]:
     """Return the JSON that a command printed."""
-    found: dict[str, Any] = json.loads(typed.out)
+    found: dict[str, Any] = json.loads(ended.out)
     return found
 
 
@@ -130,7 +130,29 @@ def test_releasing_what_is_new(archive: House, since: str, released: int) -> Non
 def test_a_release_of_an_unknown_folder_is_refused(archive: House) -> None:
     """A folder that is not configured is named with those that are."""
     ended = at(archive, "backlog", "release", "--folder", "dorp")
-    assert (1, True) == (ended.status, "known: drop" in ended.err)
+    assert (1, True) == (ended.status, "there is no folder dorp; configured are drop" in ended.err)
+
+
+def test_a_release_is_rehearsed(archive: House) -> None:
+    """--dry-run counts what would be released, by folder, and releases nothing."""
+    ended = at(archive, "backlog", "release", "--limit", "2", "--dry-run")
+    assert "2 files (drop: 2) would be released; nothing was done." in ended.out
+    found = said(at(archive, "backlog", "release", "--newer-than", "36h", "--dry-run", "--json"))
+    assert {"releasable": 2, "folders": {"drop": 2}} == {
+        name: found[name] for name in ("releasable", "folders")
+    }
+    assert [True] * 3 == [line.file.held for line in archive.lines()]
+
+
+def test_a_release_is_asked_for_on_a_terminal(archive: House) -> None:
+    """On a terminal it says what a release costs, and asks; no releases nothing, and --yes is the answer beforehand."""
+    words = ["backlog", "release", "--config", str(archive.config_path)]
+    status, shown = talk(words, ["n\n"])
+    assert (1, True) == (status, "3 files (drop: 3) released" in shown)
+    assert "costs a post and a credit" in shown
+    assert [True] * 3 == [line.file.held for line in archive.lines()]
+    assert 0 == talk([*words, "--yes"], [])[0]
+    assert [False] * 3 == [line.file.held for line in archive.lines()]
 
 
 def test_no_backlog_is_said(home: House) -> None:
@@ -165,8 +187,17 @@ def test_unknown_paths_are_all_named(home: House) -> None:
     path = judged(home)
     ended = at(home, "retry", path, home.drop / "one.jpg", home.home / "two.jpg")
     assert ended.status == 1
-    assert "one.jpg" in ended.err
-    assert "two.jpg" in ended.err
+    for name in (home.drop / "one.jpg", home.home / "two.jpg"):
+        assert f"the ledger does not know {name}" in ended.err
+
+
+def test_a_file_that_was_left_alone_is_told(home: House) -> None:
+    """A file that the ledger left alone is told as such, with the reason."""
+    path = home.drop / "notes.jpg"
+    path.write_text("no media")
+    at(home, "once")
+    ended = at(home, "retry", path)
+    assert (1, True) == (ended.status, f"{path} was left alone: " in ended.err)
 
 
 def test_retry_wants_one_of_three(home: House) -> None:
@@ -226,6 +257,16 @@ def test_a_decision_moves_the_file(home: House) -> None:
     found = home.sidecars()["artificial/sample.jpg"]
     assert ("artificial", "human") == (found["outcome"], found["verdict"]["classification"])
     assert "seen it made" == found["decision"]["reason"]
+
+
+def test_uncertain_is_inconclusive(home: House) -> None:
+    """The outcome's word is taken for the decision's, and the help says what each of them means."""
+    path = judged(home)
+    ended = at(home, "decide", path, "uncertain", "--reason", "r")
+    assert (0, True) == (ended.status, "is inconclusive" in ended.out)
+    assert at(home, "once").status == 0
+    assert line_of(home, "sample.jpg").file.outcome is Outcome.UNCERTAIN
+    assert "that word is taken too" in typed("decide", "--help").out
 
 
 def test_a_moved_file_is_found_where_it_lies(home: House) -> None:

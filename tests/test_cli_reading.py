@@ -11,24 +11,28 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from identifai_watch import config
-from identifai_watch.cli import cli, gathering, opening
+from identifai_watch.cli import cli, gathering, opening, printing
 from identifai_watch.config import Config
 from identifai_watch.core import report
+from identifai_watch.core.model import Account, AccountState, PauseReason
 from identifai_watch.errors import ConfigError, RefusedError
-from identifai_watch.ledger import Ledger, views
+from identifai_watch.ledger import Ledger, budget, views
 from identifai_watch.simulator import Script, Scripted, Simulator
 
 MEDIA = Path(__file__).parent / "media"
 DEADLINE = 30.0
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 LINE = [
     "path",
@@ -332,6 +336,43 @@ def test_a_moved_file_is_found_where_it_lies_and_where_it_came(running: Desk) ->
     assert running.json("explain", lies_at)["state"] == "delivered"
 
 
+def test_people_are_told_where_a_moved_file_lies(running: Desk) -> None:
+    """By its whole path, as one piece and never as an instant; a list has it behind the name."""
+    came = running.home / "move" / "moved.tif"
+    lies_at = running.json("show", came)["file"]["lies_at"]
+    told = "".join(line.strip() for line in running.run("show", came).stdout.splitlines())
+    assert f"lies at       {lies_at}" in told
+    assert f"{lies_at} UTC" not in told
+    assert f"move: moved.tif -> {lies_at}" in running.run("list").stdout
+    assert f"It lies at {lies_at} now." in running.json("explain", came)["says"]
+
+
+def test_what_is_not_there_is_not_said_to_lie_there(running: Desk) -> None:
+    """Explain looks before it says so."""
+    lies_at = Path(running.json("show", running.home / "move" / "moved.tif")["file"]["lies_at"])
+    away = lies_at.rename(running.home / "away.tif")
+    says = running.json("explain", running.home / "move" / "moved.tif")["says"]
+    away.rename(lies_at)
+    assert f"It was left at {lies_at}, and is not there any more." in says
+
+
+def test_a_link_is_nothing_that_can_be_mended_by_a_rule(running: Desk, tmp_path: Path) -> None:
+    """It is not followed, and that is no fault."""
+    link = running.drop / "link.jpg"
+    link.symlink_to(tmp_path)
+    found = running.json("explain", link)
+    link.unlink()
+    assert found["remedy"] == "nothing is to be done: it is a symbolic link"
+
+
+def test_history_has_its_zone_once_and_short_hashes(running: Desk) -> None:
+    """A hash over three lines says nothing more."""
+    told = running.run("show", running.drop / "photo.png").stdout.partition("History (UTC)")[2]
+    assert told
+    digest = sha256((MEDIA / "sample.png").read_bytes()).hexdigest()
+    assert digest[:30] not in told
+
+
 @pytest.mark.parametrize(
     ("name", "state", "rule", "says"),
     [
@@ -424,6 +465,51 @@ def test_before_the_first_daemon_there_is_nothing_and_nothing_is_made(fresh: Des
     assert not (fresh.home / "ledger.db").exists()
 
 
+def test_before_the_first_daemon_nothing_is_promised(fresh: Desk) -> None:
+    """Neither that the account is all right nor how files are noticed; JSON keeps to its words."""
+    told = fresh.run("status").stdout
+    assert "not asked yet" in told
+    assert "not watched yet" in told
+    assert {one["health"] for one in fresh.json("status")["folders"]} == {"unavailable"}
+
+
+@pytest.mark.parametrize(
+    ("account", "says"),
+    [
+        (Account(credits=1_000_000.0, credits_at=NOW), "all right, 1,000,000 credits 0 s ago"),
+        (Account(credits=1.0, credits_at=NOW), "all right, 1 credit 0 s ago"),
+        (
+            Account(state=AccountState.PAUSED, reason=PauseReason.OPERATOR),
+            "an operator paused it. To do: identifai-watch resume",
+        ),
+    ],
+)
+def test_the_account_is_told_in_words(fresh: Desk, account: Account, says: str) -> None:
+    """Numbers are whole, and the name of the command is what is typed."""
+    assert says in printed(replace(gathering.report_of(fresh.config, None, NOW), account=account))
+
+
+def test_an_empty_purse_is_said(fresh: Desk) -> None:
+    """With what was made of it and when it has room; no time at the account's limits is promised then."""
+    text = fresh.settings.read_text(encoding="utf-8")
+    fresh.settings.write_text(text.replace("[api]", "[api]\nposts_per_day = 1"), encoding="utf-8")
+    with closing(Ledger(fresh.config.ledger.url, node=opening.node())) as ledger:
+        with ledger.write() as tx:
+            budget.depart(tx, "POST", fresh.config.api.limits, NOW - timedelta(hours=4))
+        found = gathering.report_of(fresh.config, ledger, NOW)
+    told = printed(replace(found, queue=report.Queue(fresh=3, backlog=0)))
+    assert "the purse of posts_per_day is spent: 1 of 1, frees at 2026-03-02 08:00:00 UTC (in 20 h)" in told
+    assert "3 to make, when the purse has room again" in told
+    assert "limits" not in told
+
+
+def printed(found: report.Report) -> str:
+    """Return what ``status`` prints of a report at NOW."""
+    out = io.StringIO()
+    Console(file=out, width=200).print(printing.status(found, NOW))
+    return out.getvalue()
+
+
 def test_without_a_daemon_explain_says_that_nothing_happens(fresh: Desk) -> None:
     """What would become of the file is told all the same."""
     shutil.copy(MEDIA / "sample.jpg", fresh.drop / "x.jpg")
@@ -471,6 +557,16 @@ def test_a_reader_that_went_away_is_no_failure(running: Desk, command: list[str]
         words = [sys.executable, "-m", "identifai_watch", *command, "--config", str(running.settings)]
         done = subprocess.run(words, stdout=gone, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("command", [["list"], ["status"], ["status", "--json"], ["export"]])
+def test_an_output_that_is_full_is_one_line(running: Desk, command: list[str]) -> None:
+    """No traceback, and the exit status is 1."""
+    words = [sys.executable, "-m", "identifai_watch", *command, "--config", str(running.settings)]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, check=False, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "identifai-watch: standard output cannot be written: No space left on device\n"
 
 
 def test_a_name_is_no_formula(running: Desk) -> None:

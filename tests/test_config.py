@@ -191,11 +191,16 @@ def test_a_folder_is_needed(text: str, expected: list[str]) -> None:
         ),
         (
             "min_confidence = { image = { humna = 1 } }",
-            "min_confidence.image.humna: unknown key; known here: human, artificial",
+            "min_confidence.image.humna: unknown key; did you mean human?",
         ),
         (
             "min_confidence = { vidoe = 1 }",
-            "min_confidence.vidoe: unknown key; known here: image, video, audio",
+            "min_confidence.vidoe: unknown key; did you mean video?",
+        ),
+        ("min_confidence = { humna = 1 }", "min_confidence.humna: unknown key; did you mean human?"),
+        (
+            "min_confidence = { zzz = 1 }",
+            "min_confidence.zzz: unknown key; known here: human, artificial, image, video, audio",
         ),
         ('human = "."', 'human: "." is the folder itself or lies above it; its results would be its input'),
         ('human = ".."', 'human: ".." is the folder itself or lies above it; its results would be its input'),
@@ -661,6 +666,15 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as caught:
             config.load(file)
         assert [f"{file}: {words}"] == caught.value.problems
+
+
+def test_a_wrong_file_is_named(tmp_path: Path) -> None:
+    """The error of a file that is wrong knows which one it is."""
+    file = tmp_path / "c.toml"
+    file.write_text("a = 1")
+    with pytest.raises(ConfigError) as caught:
+        config.load(file)
+    assert file == caught.value.path
 
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:

@@ -12,12 +12,16 @@ from identifai_watch.core.model import (
     AccountState,
     Analysis,
     AnalysisState,
+    Choice,
+    Decision,
     File,
     FileState,
     Fingerprint,
+    Label,
     Media,
     Outcome,
     PauseReason,
+    Verdict,
 )
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -100,7 +104,7 @@ WHOLE = settling.Sample(fingerprint=SHAPE, writer=False, shortfall=None)
         (FILE, AWAITING, PAUSED, "awaiting", "as abc", SOON, None),
         (FILE, AWAITING, HELD_UP, "awaiting", "asks us to wait", SOON, None),
         (FILE, JUDGED, AROUND, "delivering", "delivered next", None, None),
-        (replace(FILE, due=SOON, failures=1), JUDGED, AROUND, "delivering", "1 attempts", SOON, None),
+        (replace(FILE, due=SOON, failures=1), JUDGED, AROUND, "delivering", "1 attempt to", SOON, "retry"),
         (FILE, JUDGED, AWAY, "delivering", "Stale file handle", None, None),
         (
             replace(FILE, analysis_id=None, refusal="too big"),
@@ -118,7 +122,7 @@ WHOLE = settling.Sample(fingerprint=SHAPE, writer=False, shortfall=None)
             JUDGED,
             AROUND,
             "delivered",
-            "lies at human/x.jpg",
+            "put at human/x.jpg",
             None,
             None,
         ),
@@ -152,6 +156,54 @@ def test_doubt_is_said_of_a_file_whatever_its_state() -> None:
     """Its next upload is a resend."""
     found = explaining.of_row(FILE, replace(QUEUED, doubt=True), AROUND)
     assert any(note.startswith("doubt:") for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("is_there", "says"),
+    [(True, "It lies at /srv/x.jpg now."), (False, "left at /srv/x.jpg, and is not there any more")],
+)
+def test_a_delivered_file_names_its_verdict_and_what_a_look_found(*, is_there: bool, says: str) -> None:
+    """Label and confidence are identifAI's, and nothing lies anywhere that was not seen there."""
+    verdict = Verdict(classification=Label.HUMAN, confidence=0.97, heuristic="Majority")
+    delivered = replace(FILE, state=FileState.DELIVERED, outcome=Outcome.HUMAN)
+    around = replace(AROUND, lies_at="/srv/x.jpg", is_there=is_there)
+    found = explaining.of_row(delivered, replace(JUDGED, verdict=verdict), around)
+    assert "delivered as human (identifAI: human 0.97)" in found.says
+    assert says in found.says
+
+
+def test_the_reason_of_a_decision_is_said_once() -> None:
+    """The outcome's reason holds it already."""
+    decision = Decision(choice=Choice.HUMAN, reason="we know her", by="ann", at=NOW)
+    delivered = replace(FILE, state=FileState.DELIVERED, outcome=Outcome.HUMAN, decision=decision)
+    once = explaining.of_row(replace(delivered, reason="the desk: we know her"), JUDGED, AROUND)
+    assert once.notes == ("the desk decided: human, by ann",)
+    assert explaining.of_row(delivered, JUDGED, AROUND).notes == (
+        "the desk decided: human (we know her), by ann",
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "remedy"),
+    [
+        ("HEIC is not taken by identifAI", 'convert it to JPEG, or set unsupported = "reject"'),
+        ("WMA is not taken by identifAI", "convert it to MP3"),
+        ("no media: text/plain", "nothing is to be done: it is no media"),
+        ("it is empty", "nothing is to be done"),
+        ("written by identifai-watch itself", "nothing is to be done: it is ours"),
+        ("this folder's own destination: human", "nothing is to be done: it is ours"),
+        (".identifai-ignore in kept: *.jpg", "change or remove .identifai-ignore in kept"),
+        ("audio is not judged in this folder", "media of the folder"),
+        ("smaller than min_bytes (1 of 2)", "lower min_bytes"),
+        ("the folder is not recursive", "recursive = true"),
+        ("exclude: private*", "change the rule or the name"),
+        ("junk: Thumbs.db", "change the rule or the name"),
+        ("its name begins with a dot", "change the rule or the name"),
+    ],
+)
+def test_each_rule_has_its_own_remedy(rule: str, remedy: str) -> None:
+    """To change a rule helps only where there is one that a person made."""
+    assert remedy in (explaining.of_rule(rule).remedy or "")
 
 
 @pytest.mark.parametrize("reason", PauseReason)

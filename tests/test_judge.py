@@ -9,7 +9,7 @@ import pytest
 
 from identifai_watch.core.model import Label
 from identifai_watch.simulator import Endpoint, Scripted
-from tests.console import at
+from tests.console import at, talk
 from tests.harness import KEY, MEDIA, House, house, wait_for
 
 
@@ -113,6 +113,30 @@ def test_a_daemon_that_takes_longer_keeps_it(home: House) -> None:
         ended = at(home, "judge", path, "--wait-minutes", "0.02")
         assert (75, True) == (ended.status, "it stays queued" in ended.err)
         assert home.simulator.state.wait_for(lambda state: state.count(Endpoint.UPLOAD) == 1, seconds=30)
+
+
+def test_ctrl_c_says_that_the_daemon_keeps_it(home: House) -> None:
+    """Ctrl-C ends the waiting alone, and says where the verdict is told."""
+    home.simulator.change(delay=3600.0)
+    path = outside(home)
+    with home.process():
+        wait_for(lambda: runs(home), "the daemon runs")
+        status, said = talk(
+            ["judge", str(path), "--config", str(home.config_path)], ["\x03"], after=b"identifAI is at it"
+        )
+    assert (130, True) == (status, f"It stays with the daemon; identifai-watch show {path}" in said)
+
+
+def test_what_identifai_could_not_tell_has_no_label(home: House) -> None:
+    """Where identifAI could not tell, its label is not said, and a decision is said once."""
+    home.simulator.change(verdicts=(Scripted(classification=Label.HUMAN, confidence=0.5, unknown=True),))
+    path = home.put("sample.jpg")
+    said = at(home, "judge", path).out
+    assert ("identifAI says" in said, said.count("identifAI could not tell")) == (False, 1)
+    at(home, "decide", path, "human", "--reason", "seen it made")
+    at(home, "once")
+    said = at(home, "judge", path).out
+    assert (1, 1) == (said.count("seen it made"), said.count("identifAI could not tell"))
 
 
 def test_without_a_daemon_it_ends_in_time_too(home: House) -> None:

@@ -113,6 +113,16 @@ def test_no_credits_end_it(home: House) -> None:
     assert at(home, "once").status == 0
 
 
+@pytest.mark.parametrize(("minutes", "sidecars"), [("1", 1), ("0.02", 0)])
+def test_a_verdict_that_is_paid_for_is_awaited(home: House, minutes: str, sidecars: int) -> None:
+    """An account without credits ends the run when what it paid for is delivered, or has been awaited for too long."""
+    home.simulator.change(credits=1, delay=6.0)
+    home.put("sample.jpg")
+    home.put("sample.png")
+    ended = at(home, "once", "--give-up-minutes", minutes)
+    assert (77, sidecars) == (ended.status, len(home.sidecars()))
+
+
 def test_an_api_that_cannot_be_reached_is_given_up(home: House) -> None:
     """An API that does not answer for --give-up-minutes ends the run with 75."""
     fault = Fault(match=Endpoint.UPLOAD, kind=FaultKind.STATUS, status=503, times=1000)
@@ -251,7 +261,11 @@ def test_ctrl_c_ends_it_without_a_traceback_and_loses_nothing(home: House) -> No
         assert home.simulator.state.wait_for(lambda state: state.count(Endpoint.UPLOAD) == 1, seconds=30)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=20)
-    assert (130, False, True) == (process.returncode, "Traceback" in said, "Stopped." in said)
+    assert (130, False, True) == (
+        process.returncode,
+        "Traceback" in said,
+        "Stopped. What is left stays queued for the next run." in said,
+    )
     home.simulator.change(delay=0.0)
     assert (0, 1) == (at(home, "once").status, len(home.simulator.state.charged))
 

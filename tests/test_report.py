@@ -176,6 +176,14 @@ def test_a_line_for_people_begins_with_what_matters(
     assert report.line_text(file, analysis).startswith(begins)
 
 
+def test_a_line_for_people_tells_where_a_moved_file_is_and_the_whole_path_of_a_single_one() -> None:
+    """What is printed can be given to ``show``."""
+    moved = report.line_text(replace(FILE, lies_at=b"human/x.jpg"), None)
+    single = report.line_text(replace(FILE, folder=report.AD_HOC, path=b"tmp/x.jpg"), None)
+    assert moved.endswith("drop: a/caf\\xe9.jpg -> human/x.jpg")
+    assert single.endswith("(judge): /tmp/x.jpg")
+
+
 @pytest.mark.parametrize(
     ("queue", "limits", "seconds"),
     [

@@ -2,10 +2,6 @@
 
 import json
 import os
-import pty
-import select
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +9,8 @@ from typing import Any
 import pytest
 
 from identifai_watch import config as configuration
-from tests.console import Typed, at, typed
+from identifai_watch.cli import setup
+from tests.console import Typed, at, talk, typed
 from tests.harness import KEY, House, house, wait_for
 
 
@@ -42,6 +39,21 @@ def test_flags_make_a_configuration(tmp_path: Path) -> None:
     assert ("http://127.0.0.1:9", tmp_path / "key") == (config.api.url, config.api.key_file)
     assert config.ledger.url == f"sqlite:///{tmp_path}/l.db"
     assert ended.out.rstrip().endswith(f"identifai-watch check --config {made}")
+
+
+def test_a_service_and_the_shell_share_a_ledger(tmp_path: Path) -> None:
+    """A configuration below /etc is a service's: its ledger is named, since systemd and a shell differ in the default."""
+    assert setup.is_for_a_service(Path("/etc/identifai-watch/config.toml"))
+    assert not setup.is_for_a_service(tmp_path / "config.toml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(setup, "SERVICES", tmp_path / "etc")
+        made = tmp_path / "etc" / "config.toml"
+        ended = typed("init", "--path", tmp_path / "drop", "--config", made)
+        assert "The ledger is /var/lib/identifai-watch/ledger.db" in ended.out
+        assert 'url = "sqlite:////var/lib/identifai-watch/ledger.db"' in made.read_text()
+        own = tmp_path / "etc" / "own.toml"
+        typed("init", "--path", tmp_path / "drop", "--ledger", tmp_path / "l.db", "--config", own)
+        assert f"sqlite:///{tmp_path}/l.db" == configuration.load(own, {}).ledger.url
 
 
 def test_several_folders(tmp_path: Path) -> None:
@@ -101,27 +113,6 @@ def test_a_terminal_is_asked(tmp_path: Path) -> None:
     assert (130, False, False) == (status, made.exists(), "Traceback" in said)
 
 
-def talk(words: list[str], answers: list[str]) -> tuple[int, str]:
-    """Run a command on a terminal, and answer each question as it comes."""
-    ours, theirs = pty.openpty()
-    # Its own terminal, that Ctrl-C comes from; and a background job may have been started with SIGINT ignored.
-    alone = ["setsid", "--ctty", "env", "--default-signal=INT"]
-    command = [*alone, sys.executable, "-m", "identifai_watch", *words]
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
-        os.close(theirs)
-        said = b""
-        try:
-            while select.select([ours], [], [], 20)[0] and (part := os.read(ours, 65536)):
-                said += part
-                if answers and said.rstrip().endswith(b":"):
-                    os.write(ours, answers.pop(0).encode())
-        except OSError:  # a terminal whose other end is closed says so by an error
-            pass
-        finally:
-            os.close(ours)  # hangs up whoever still waits for an answer
-        return process.wait(20), said.decode()
-
-
 # check.
 
 
@@ -161,6 +152,56 @@ def test_a_wrong_configuration(home: House) -> None:
     ended = at(home, "check", "--json")
     assert (78, ["configuration"] * 2) == (ended.status, errors(ended))
     assert any("did you mean settle_seconds?" in finding["said"] for finding in findings(ended))
+    assert all(str(home.config_path) in finding["said"] for finding in findings(ended))
+
+
+# How the commands answer mistakes.
+
+
+def test_a_misspelt_command() -> None:
+    """A command that does not exist is answered with what it may have been."""
+    ended = typed("statsu")
+    assert (2, True) == (ended.status, "Did you mean 'status'?" in ended.err)
+    assert typed("zzz").status == 2
+
+
+def test_a_wrong_configuration_is_named(home: House) -> None:
+    """Any command says which file is wrong."""
+    home.folder = {"action": "sidcar"}
+    ended = at(home, "status")
+    assert (78, True) == (ended.status, f"The configuration {home.config_path} is wrong:" in ended.err)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "is not JSON: "),
+        ("[]", "it holds no object"),
+        ('{"delai": 1}', "is no script: delai: "),
+    ],
+)
+def test_a_script_that_is_wrong(tmp_path: Path, text: str, says: str) -> None:
+    """A script that cannot be read, or says what nobody knows, is one line."""
+    script = tmp_path / "script.json"
+    script.write_text(text)
+    ended = typed("simulate", "--script", script)
+    assert (1, 1, True) == (ended.status, len(ended.err.splitlines()), says in ended.err)
+
+
+def test_a_port_that_is_taken(home: House) -> None:
+    """A port that another program has is said in one line."""
+    port = home.simulator.url.rpartition(":")[2]
+    ended = typed("simulate", "--port", port)
+    assert (
+        1,
+        f"identifai-watch: port {port} cannot be had: Address already in use; name another --port\n",
+    ) == (
+        ended.status,
+        ended.err,
+    )
+
+
+# What else is in the way.
 
 
 def test_no_key(home: House) -> None:
@@ -191,7 +232,10 @@ def test_an_api_that_is_not_there(home: House) -> None:
     """An API that cannot be reached is said to be so."""
     home.api = {"url": "http://127.0.0.1:9"}
     ended = at(home, "check")
-    assert (1, True) == (ended.status, "cannot be reached" in ended.out)
+    assert (1, True) == (
+        ended.status,
+        "cannot be reached: cannot connect to 127.0.0.1:9: connection refused" in ended.out,
+    )
 
 
 def test_no_credits(home: House) -> None:

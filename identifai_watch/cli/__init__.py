@@ -7,6 +7,7 @@ error's own text; its class says the exit status.
 import gc
 import importlib
 import sys
+from difflib import get_close_matches
 
 import click
 
@@ -51,6 +52,15 @@ class Commands(click.Group):
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is typed; one that is misspelt is answered with what it may have been."""
+        close = get_close_matches(args[0], COMMANDS, n=1)
+        if args[0] not in COMMANDS and close:
+            raise click.UsageError(f"No such command {args[0]!r}. Did you mean {close[0]!r}?", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """List the commands without importing them."""
         with formatter.section("Commands"):
@@ -72,14 +82,15 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 20)
     try:
         status = cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        click.echo("\nStopped.", err=True)
+    except click.exceptions.Abort as stopped:
+        click.echo(" ".join(("\nStopped.", *stopped.args)), err=True)
         sys.exit(130)
     except click.ClickException as error:
         error.show()
         sys.exit(Exit.USAGE)
     except ConfigError as error:
-        click.echo("The configuration is wrong:", err=True)
+        which = "" if error.path is None else f" {error.path}"
+        click.echo(f"The configuration{which} is wrong:", err=True)
         for problem in error.problems:
             click.echo(f"  {problem}", err=True)
         sys.exit(error.exit)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from identifai_watch.cli.opening import config_option, json_option, load, opened
 from identifai_watch.config import Config
 from identifai_watch.core.model import Choice, FileState, Label
 from identifai_watch.errors import RefusedError
-from identifai_watch.ledger import Ledger, views
+from identifai_watch.ledger import Ledger, intake, views
 from identifai_watch.ledger.views import Line
 from identifai_watch.logs import shown
 
@@ -25,8 +26,11 @@ _UNITS = {
     "d": timedelta(days=1),
     "w": timedelta(weeks=1),
 }
+UNCERTAIN = "uncertain"
+"""What an inconclusive file is called as an outcome; ``decide`` takes both."""
+
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
-paths_argument = click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="PATH...")
+paths_argument = click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
 
 
 class Since(click.ParamType[datetime]):
@@ -101,6 +105,8 @@ def _show_held(held: list[dict[str, Any]]) -> None:
 @click.option("--newer-than", type=Since(), help="Only files modified since: a date, or 7d, 12h, 30m ago.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many, the newest first.")
 @click.option("--folder", "name", help="Only this folder's.")
+@click.option("--dry-run", is_flag=True, help="Only say how many.")
+@yes_option
 @config_option
 @json_option
 @click.pass_context
@@ -109,10 +115,15 @@ def release_command(
     newer_than: datetime | None,
     limit: int | None,
     name: str | None,
+    dry_run: bool,  # noqa: FBT001 - click's flag
+    yes: bool,  # noqa: FBT001 - click's flag
     config_path: Path | None,
     as_json: bool,  # noqa: FBT001 - click's flag
 ) -> None:
-    """Have held files judged, the newest first."""
+    """Have held files judged, the newest first.
+
+    Each content that is new costs a post and a credit. On a terminal it asks first; a script is not asked.
+    """
     above_path, above_json = ctx.obj
     config = load(config_path or above_path)
     with opened(config) as ledger:
@@ -121,16 +132,35 @@ def release_command(
             arguments["folder"] = _folder_name(config, name)
         if newer_than is not None:
             arguments["newer_than"] = newer_than.isoformat()
+        by_folder = _releasable(ledger, newer_than, limit, name)
+        count = sum(by_folder.values())
+        many = f"{_files(count)} ({', '.join(f'{shown(one)}: {held:,}' for one, held in by_folder.items())})"
+        if dry_run:
+            words = f"{many if count else _files(0)} would be released; nothing was done."
+            tell({"releasable": count, "folders": by_folder}, words, as_json=as_json or above_json)
+            return
+        if count:
+            question = f"{many} released: each content that is new costs a post and a credit. Go on?"
+            confirm(question, yes=yes or not sys.stdin.isatty())
         answer = give(config, ledger, "release", arguments)
         left = sum(row["files"] for row in _held(ledger))
     released = 0 if answer is None else answer["released"]
     tell(answer, f"Released {_files(released)}; {left:,} stay held.", as_json=as_json or above_json)
 
 
+def _releasable(
+    ledger: Ledger, newer_than: datetime | None, limit: int | None, name: str | None
+) -> dict[str, int]:
+    """Count by folder what would be released."""
+    with ledger.read() as tx:
+        number = None if name is None else views.folder_ids(tx, ledger.node).get(name, -1)
+        return intake.releasable(tx, folder_id=number, newer_than=newer_than, limit=limit)
+
+
 def _folder_name(config: Config, name: str) -> str:
     if config.folder_named(name) is None:
         known = ", ".join(folder.name for folder in config.folders)
-        raise RefusedError(f"there is no folder {name!r} in the configuration; known: {known}")
+        raise RefusedError(f"there is no folder {name}; configured are {known}")
     return name
 
 
@@ -216,7 +246,7 @@ def _retried(answer: dict[str, Any] | None) -> str:
 
 @click.command("decide")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.argument("choice", type=click.Choice([choice.value for choice in Choice]))
+@click.argument("choice", type=click.Choice([*(choice.value for choice in Choice), UNCERTAIN]))
 @click.option("--reason", required=True, help="Why, for the sidecar and the history.")
 @click.option("--tell-vendor", is_flag=True, help="Force the label at identifAI too. That cannot be undone.")
 @yes_option
@@ -234,7 +264,14 @@ def decide_command(
     """Record the desk's own judgement of a file.
 
     It is local and can be decided anew; the file goes where it says, and identifAI's verdict is kept as it is.
-    """
+
+    \b
+    human         it was made by people
+    artificial    it was generated
+    inconclusive  it cannot be told; the outcome is uncertain, and that word is taken too
+    confirmed     identifAI is right, however low its confidence
+    """  # noqa: D301 - click's mark of lines that are not to be filled
+    decided = Choice.INCONCLUSIVE if choice == UNCERTAIN else Choice(choice)
     if not reason.strip():
         raise click.UsageError("The reason is empty; the desk will want to know it.")
     config = load(config_path)
@@ -242,12 +279,14 @@ def decide_command(
         line = files_at(config, ledger, (path,))[0]
         if line.file.state not in {FileState.WAITING, FileState.DELIVERED}:
             raise RefusedError(f"{shown(str(path))} is {line.file.state}: there is nothing to decide about")
-        label = _label(line, Choice(choice)) if tell_vendor else None
+        label = _label(line, decided) if tell_vendor else None
         override = None if label is None else vendor.prepared(config, ledger, line, label)
         if override is not None:
             confirm(f"identifAI will call these bytes {label} for ever. Tell it?", yes=yes)
-        answer = give(config, ledger, "decide", {"files": [line.file.id], "choice": choice, "reason": reason})
-        words = f"Decided: {shown(str(path))} is {choice}."
+        answer = give(
+            config, ledger, "decide", {"files": [line.file.id], "choice": decided, "reason": reason}
+        )
+        words = f"Decided: {shown(str(path))} is {decided}."
         if override is not None:
             told = vendor.send(ledger, override)
             answer = give(config, ledger, "overridden", {"files": [line.file.id], "label": told}) and answer

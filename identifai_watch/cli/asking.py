@@ -86,15 +86,22 @@ def files_at(config: Config, ledger: Ledger, paths: Sequence[Path]) -> list[Line
         for path in paths:
             line = line_at(tx, config, ledger.node, path)
             if line is None:
-                strangers.append(str(path))
+                strangers.append(_stranger(tx, config, ledger.node, path))
             else:
                 found.append(line)
     if strangers:
-        listed = ", ".join(shown(name) for name in strangers)
-        raise RefusedError(
-            f"not known: {listed}; nothing was done. identifai-watch explain PATH says why a file is not judged"
-        )
+        raise RefusedError(f"{'; '.join(strangers)}; identifai-watch explain says why. Nothing was done")
     return found
+
+
+def _stranger(tx: Transaction, config: Config, node: str, path: Path) -> str:
+    """Say that the ledger does not know a file, or that it was left alone and why."""
+    numbers = views.folder_ids(tx, node)
+    for name, relative in _readings(config, path):
+        left = views.left_at(tx, numbers[name], relative) if name in numbers else None
+        if left is not None:
+            return f"{shown(str(path))} was left alone: {shown(left.reason)}"
+    return f"the ledger does not know {shown(str(path))}"
 
 
 def line_at(tx: Transaction, config: Config, node: str, path: Path) -> Line | None:

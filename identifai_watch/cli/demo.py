@@ -63,7 +63,7 @@ def _play(console: Console, home: Path, daemon: Process) -> None:
     drop = home / "drop"
     console.rule("[bold]identifai-watch demo")
     console.print(
-        "A daemon watches [bold]drop/[/]. It talks to a pretend identifAI on this machine, so that no key and no\n"
+        "A daemon watches [bold]drop/[/]. It talks to a pretend identifAI on this machine, so that no key and no "
         "network are needed. [bold yellow]Every verdict below is simulated[/]: it follows from the file's hash and "
         "says nothing about the file.\n"
     )
@@ -167,10 +167,14 @@ def _show_result(console: Console, drop: Path, lines: list[Line]) -> None:
     console.print()
     console.print(tree)
     console.print("\n[bold]drop/harbour.jpg.identifai.json[/]")
-    console.print(Syntax(json.dumps(sidecar, indent=2), "json", background_color="default"))
+    # As text, which a narrow terminal wraps: a block of code would be cut at its edge, or padded to it.
+    highlighted = Syntax("", "json", background_color="default").highlight(json.dumps(sidecar, indent=2))
+    highlighted.rstrip()
+    console.print(highlighted, soft_wrap=not console.record)  # a picture has an edge
     paid = len({line.analysis.id for line in lines if line.analysis is not None})
     table = Table.grid(padding=(0, 2))
-    table.add_row("files", str(len(lines)))
+    replaced = sum(line.file.state is FileState.SUPERSEDED for line in lines)
+    table.add_row("files", f"{len(lines) - replaced} dropped, {replaced} of them replaced")
     table.add_row("contents paid for", str(paid))
     table.add_row("verdicts", "[bold yellow]simulated[/]")
     console.print()

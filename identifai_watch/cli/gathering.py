@@ -16,7 +16,7 @@ from identifai_watch.config import Config, Folder
 from identifai_watch.core import gate, report
 from identifai_watch.core.gate import Limits
 from identifai_watch.core.model import Account, AnalysisState, File, FileState, Outcome
-from identifai_watch.core.report import Post, Queue, Report, WatchedFolder
+from identifai_watch.core.report import AD_HOC, Post, Queue, Report, SpentPurse, WatchedFolder
 from identifai_watch.core.sidecar import shown
 from identifai_watch.errors import RefusedError
 from identifai_watch.ledger import Ledger, Transaction, budget, desk, views
@@ -57,6 +57,7 @@ def report_of(config: Config, ledger: Ledger | None, now: datetime) -> Report:
         account = budget.account(tx)
         fresh, backlog = views.queue(tx)
         made = posts(tx, limits, now)
+        spent = _spent(tx, limits, now)
         counts = views.counts(tx)
         since, news = desk.node_report(tx, node()) or (None, {})
     queue = Queue(fresh=fresh, backlog=backlog)
@@ -75,7 +76,17 @@ def report_of(config: Config, ledger: Ledger | None, now: datetime) -> Report:
         eta=report.eta(queue, made, limits, account, now),
         is_running=is_running,
         since=since if is_running else None,
+        spent=spent,
     )
+
+
+def _spent(tx: Transaction, limits: Limits, now: datetime) -> SpentPurse | None:
+    """Return the purse if nothing of it is left."""
+    whole, left = limits.purse(backlog=False), budget.purse(tx, limits, now).left
+    if whole is None or left != 0:
+        return None
+    made = len(views.posts(tx, now - gate.DAY))
+    return SpentPurse(made=made, allowed=whole.count, frees_at=budget.purse_refills_at(tx, now))
 
 
 def _blank(config: Config) -> Report:
@@ -159,17 +170,32 @@ def located(config: Config, path: Path) -> Place:
 
 def lines_at(tx: Transaction, place: Place) -> list[Line]:
     """Return the files that were noticed at, or lie at, a place; the one that stands for it first."""
-    from identifai_watch.places import AD_HOC  # noqa: PLC0415 - it takes pathspec along, which a list needs not
-
     numbers = views.folder_ids(tx, node())
     found: list[Line] = []
     if place.folder is not None and place.folder.name in numbers:
         found = views.at(tx, numbers[place.folder.name], place.path)
     if not found:
         found = views.lying_at(tx, place.absolute)
-    if not found and AD_HOC in numbers:
-        found = views.at(tx, numbers[AD_HOC], place.absolute.lstrip(b"/"))
+    for absolute in dict.fromkeys((place.absolute, os.path.realpath(place.absolute))):
+        if not found and AD_HOC in numbers:
+            found = views.at(tx, numbers[AD_HOC], absolute.lstrip(b"/"))
     return found
+
+
+def lies_at(config: Config, file: File) -> bytes | None:
+    """Return the absolute path of where a file lies, as far as the ledger knows.
+
+    None if it is not there any more, or if its folder is not configured any more.
+    """
+    path = file.path if file.lies_at is None else file.lies_at
+    if file.state in {FileState.GONE, FileState.SUPERSEDED}:
+        return None
+    if file.folder == AD_HOC:
+        return b"/" + path.lstrip(b"/")
+    folder = config.folder_named(file.folder)
+    if folder is None:
+        return path if path.startswith(b"/") else None
+    return os.path.join(folder.root, path)  # noqa: PTH118 - bytes
 
 
 def nowhere(config: Config, place: Place) -> RefusedError:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from identifai_watch.cli.opening import config_option, folder_of, json_option, l
 from identifai_watch.config import Config, Folder
 from identifai_watch.core import sidecar
 from identifai_watch.core.model import AccountState, AnalysisState, File, FileState, Outcome
+from identifai_watch.core.routing import COULD_NOT_TELL
 from identifai_watch.daemon import Daemon
 from identifai_watch.errors import AccountError, Exit, LaterError, RefusedError
 from identifai_watch.folder.ignores import ignored
@@ -124,17 +126,22 @@ def _by_the_daemon(
 
     Raises:
         LaterError: It takes longer than ``wait``.
+        click.Abort: Whoever typed it does not wait any longer.
     """
     give(config, ledger, "judge", {"path": os.fsdecode(target.absolute)})
     deadline = time.monotonic() + wait.total_seconds()
-    with _told() as tell_step:
-        while time.monotonic() < deadline:
-            with ledger.read() as tx:
-                found = _found(tx, ledger, target, asked_at)
-                tell_step(_step(tx, ledger, target))
-            if found is not None:
-                return found
-            time.sleep(LOOK_SECONDS)
+    try:
+        with _told() as tell_step:
+            while time.monotonic() < deadline:
+                with ledger.read() as tx:
+                    found = _found(tx, ledger, target, asked_at)
+                    tell_step(_step(tx, ledger, target))
+                if found is not None:
+                    return found
+                time.sleep(LOOK_SECONDS)
+    except KeyboardInterrupt:
+        verdict = f"identifai-watch show {shlex.quote(shown(target.absolute))} tells the verdict."
+        raise click.Abort(f"It stays with the daemon; {verdict}") from None
     with ledger.read() as tx:
         step = _step(tx, ledger, target)
     raise LaterError(
@@ -319,13 +326,13 @@ def words(line: Line) -> str:
     if file.outcome is None:
         return f"stuck: {shown(_trouble(line))}; identifai-watch retry PATH tries again"
     said = str(file.outcome)
-    if verdict is not None:
+    if verdict is not None and (verdict.forced is not None or not verdict.unknown):
         said += f"; identifAI says {verdict.classification} with a confidence of {verdict.confidence:.2f}"
         said += f" ({file.media}, {verdict.heuristic})"
+    elif verdict is not None and file.reason != COULD_NOT_TELL:
+        said += f"; {COULD_NOT_TELL} ({file.media}, {verdict.heuristic})"
     if file.reason is not None:
         said += f"; {shown(file.reason)}"
-    if file.decision is not None:
-        said += f"; decided by {shown(file.decision.by)}: {shown(file.decision.reason)}"
     if file.lies_at is not None:
         said += f"; it lies at {shown(file.lies_at)}"
     return said

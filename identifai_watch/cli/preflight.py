@@ -58,7 +58,11 @@ def check_command(config_path: Path | None, config_only: bool, as_json: bool) ->
     try:
         config = load(config_path)
     except ConfigError as error:
-        problems = [Finding(level=Level.ERROR, about="configuration", said=line) for line in error.problems]
+        where = "" if error.path is None else f"{error.path}: "
+        problems = [
+            Finding(level=Level.ERROR, about="configuration", said=f"{where}{line}")
+            for line in error.problems
+        ]
         tell(problems, as_json=as_json)
         return Exit.CONFIG
     findings = [

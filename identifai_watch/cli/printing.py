@@ -1,8 +1,9 @@
 """How the reading commands look to people: at 80 columns, on a terminal and in a pipe."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import IO, Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -12,7 +13,15 @@ from rich.text import Text
 
 from identifai_watch.core.explaining import PAUSES, REMEDIES, Circumstances, Explanation
 from identifai_watch.core.model import AccountState, Outcome
-from identifai_watch.core.report import Report, Row, WatchedFolder
+from identifai_watch.core.report import (
+    AD_HOC,
+    NEVER_WATCHED,
+    Report,
+    Row,
+    SpentPurse,
+    WatchedFolder,
+    place_text,
+)
 
 COLOURS: Mapping[str, str] = {
     Outcome.HUMAN: "green",
@@ -29,10 +38,29 @@ COLOURS: Mapping[str, str] = {
 TOLD = frozenset({"verdict", "sha256", "media", "size", "identifier", "priority"})
 """What ``show`` need not repeat of the analysis, since it stands with the file."""
 
+INSTANTS = frozenset(
+    {
+        "at",
+        "deadline",
+        "delivered_at",
+        "due",
+        "failing_since",
+        "hashed_at",
+        "heatmap_due",
+        "judged_at",
+        "noticed_at",
+        "stuck_at",
+        "submitted_at",
+    }
+)
+"""What of a document is an instant; ``lies_at`` is none."""
 
-def console() -> Console:
+HASH = re.compile(r"[0-9a-f]{40,}")
+
+
+def console(out: IO[str]) -> Console:
     """Return a console on which a file's name is never taken for markup, a link or an emoji."""
-    return Console(markup=False, highlight=False, emoji=False)
+    return Console(file=out, markup=False, highlight=False, emoji=False)
 
 
 def span(length: timedelta) -> str:
@@ -60,6 +88,7 @@ def status(report: Report, now: datetime) -> Panel:
                 ("Daemon", _daemon(report, now)),
                 ("Account", _account(report, now)),
                 ("Uploads", _uploads(report)),
+                *([] if report.spent is None else [("Purse", _spent(report.spent, now))]),
                 ("Files", _counted(report.files)),
                 ("", f"settling {report.settling}, held {report.held}, left alone {report.left}"),
                 ("Contents", _counted(report.analyses)),
@@ -98,10 +127,17 @@ def explanation(found: Explanation, around: Circumstances) -> Table:
     return facts(row for row in rows if row[1])
 
 
-def one_file(document: Row) -> Group:
-    """Return one file with everything that is known of it, from the document of ``show --json``."""
+def one_file(document: Row, lies_at: str | None) -> Group:
+    """Return one file with everything that is known of it, from the document of ``show --json``.
+
+    ``lies_at`` is the absolute path of where it lies, None if it is not there any more or nobody can tell.
+    """
     file, analysis, verdict = document["file"], document["analysis"], document["verdict"]
-    parts: list[RenderableType] = [facts(_said(file, skip={"decision"}))]
+    whole = f"/{file['path']}" if file["folder"] == AD_HOC else file["path"]
+    skip = {"decision"}
+    if file["decision"] and file["decision"]["reason"] in (file["reason"] or ""):
+        skip.add("reason")  # it stands with the decision
+    parts: list[RenderableType] = [facts(_said(file | {"path": whole, "lies_at": lies_at}, skip=skip))]
     for title, block in (
         ("Verdict", verdict and {name: value for name, value in verdict.items() if name != "c2pa"}),
         ("C2PA", verdict and verdict["c2pa"]),
@@ -111,13 +147,13 @@ def one_file(document: Row) -> Group:
         if block:
             parts += [Text(), Text(title, style="bold underline"), facts(_said(block))]
     for title, lines in (
-        ("Copies", [f"{one['folder']}: {one['path']} ({one['state']})" for one in document["copies"]]),
+        ("Copies", [f"{place_text(one)} ({one['state']})" for one in document["copies"]]),
         ("Editions", [_edition(one) for one in document["editions"]]),
         ("Before at this place", [_earlier(one) for one in document["earlier"]]),
     ):
         if lines:
             parts += [Text(), Text(title, style="bold underline"), *(Text(f"  {line}") for line in lines)]
-    return Group(*parts, Text(), Text("History", style="bold underline"), _history(document["history"]))
+    return Group(*parts, Text(), Text("History (UTC)", style="bold underline"), _history(document["history"]))
 
 
 def _daemon(report: Report, now: datetime) -> Text:
@@ -128,22 +164,23 @@ def _daemon(report: Report, now: datetime) -> Text:
 
 def _account(report: Report, now: datetime) -> Text:
     account = report.account
-    credits_left = (
-        "" if account.credits is None else f", {account.credits:g} credits {_when(account.credits_at, now)}"
-    )
+    credits_left = ""
+    if account.credits is not None:
+        noun = "credit" if account.credits == 1 else "credits"
+        credits_left = f", {account.credits:,.15g} {noun} {_when(account.credits_at, now)}"
     if account.state is AccountState.PAUSED and account.reason is not None:
         detail = f" ({account.detail})" if account.detail else ""
         said = f"paused: {PAUSES[account.reason]}{detail}{credits_left}"
         if account.next_probe_at is not None:
             said += f"; looked at again {_when(account.next_probe_at, now)}"
-        return Text(
-            f"{said}. {REMEDIES[account.reason][0].upper()}{REMEDIES[account.reason][1:]}", style="red"
-        )
+        return Text(f"{said}. To do: {REMEDIES[account.reason]}", style="red")
     if account.hold_until is not None and account.hold_until > now:
         return Text(
             f"all right, but identifAI cannot be reached or asks us to wait; tried {_when(account.hold_until, now)}",
             style="yellow",
         )
+    if account.succeeded_at is None and account.credits is None:
+        return Text("not asked yet")
     return Text(f"all right{credits_left}")
 
 
@@ -159,8 +196,17 @@ def _uploads(report: Report) -> str:
         return "none to make"
     if report.eta is None:
         return f"{number} to make, but the purse of posts_per_day never allows them"
+    if report.spent is not None:
+        return f"{number} to make, when the purse has room again"
     lasts = "at once" if report.eta < timedelta(seconds=1) else f"about {span(report.eta)}"
     return f"{number} to make, {lasts} at the account's limits"
+
+
+def _spent(purse: SpentPurse, now: datetime) -> Text:
+    frees = "" if purse.frees_at is None else f", frees at {instant(purse.frees_at, now)}"
+    return Text(
+        f"the purse of posts_per_day is spent: {purse.made:,} of {purse.allowed:,}{frees}", style="yellow"
+    )
 
 
 def _counted(numbers: Mapping[Any, int]) -> Text:
@@ -180,6 +226,9 @@ def _folders(folders: Iterable[WatchedFolder], now: datetime) -> Table:
         scanned = "-" if one.last_scan_at is None else _when(one.last_scan_at, now)
         health = Text(one.health, style=COLOURS[one.health])
         path = Text(one.path)
+        if one.reason == NEVER_WATCHED:
+            table.add_row(one.name, Text("not watched yet", style="dim"), "-", scanned, path)
+            continue
         if one.reason is not None:
             path.append(f"\n{one.reason}", style=COLOURS[one.health])
         table.add_row(one.name, health, one.mode, scanned, path)
@@ -205,7 +254,7 @@ def _said(block: Mapping[str, Any], skip: Iterable[str] = ()) -> Iterator[tuple[
         if value is None or value in ([], (), 0) or name in skip:
             continue
         text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-        if name.endswith(("_at", "due", "deadline")):
+        if name in INSTANTS:
             text = f"{text[:19].replace('T', ' ')} UTC"
         yield name.replace("_", " "), Text("yes" if value is True else text, style=COLOURS.get(text, ""))
 
@@ -242,4 +291,6 @@ def _short(value: object) -> str:
             return f"{label} {confidence:g}"
         case _:
             text = str(value)
+    if HASH.fullmatch(text):
+        return f"{text[:16]}..."
     return text if len(text) <= 200 else f"{text[:200]}..."

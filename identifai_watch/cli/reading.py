@@ -56,12 +56,13 @@ def status_command(*, config_path: Path | None, as_json: bool) -> None:
     now = datetime.now(UTC)
     with opened_to_read(config) as ledger:
         found = report_of(config, ledger, now)
-    if as_json:
-        click.echo(json.dumps(report.status_json(found)))
-        return
-    from identifai_watch.cli import printing  # noqa: PLC0415 - rich is for people, who wait 0.1 s longer
+    with _standard_output() as out:
+        if as_json:
+            out.write(f"{json.dumps(report.status_json(found))}\n")
+            return
+        from identifai_watch.cli import printing  # noqa: PLC0415 - rich is for people, who wait 0.1 s longer
 
-    printing.console().print(printing.status(found, now))
+        printing.console(out).print(printing.status(found, now))
 
 
 @click.command("list")
@@ -97,12 +98,14 @@ def show_command(*, config_path: Path | None, as_json: bool, path: Path) -> None
             if not lines:
                 raise nowhere(config, place) if place.folder is None else _unknown(place)
             document = _document(tx, lines)
-    if as_json:
-        click.echo(json.dumps(document))
-        return
-    from identifai_watch.cli import printing  # noqa: PLC0415 - rich is for people
+    with _standard_output() as out:
+        if as_json:
+            out.write(f"{json.dumps(document)}\n")
+            return
+        from identifai_watch.cli import printing  # noqa: PLC0415 - rich is for people
 
-    printing.console().print(printing.one_file(document))
+        lies_at = gathering.lies_at(config, lines[0].file)
+        printing.console(out).print(printing.one_file(document, None if lies_at is None else shown(lies_at)))
 
 
 @click.command("explain")
@@ -117,12 +120,13 @@ def explain_command(*, config_path: Path | None, as_json: bool, path: Path) -> N
     config = load(config_path)
     with opened_to_read(config) as ledger:
         found, around = explain(config, ledger, located(config, path), datetime.now(UTC))
-    if as_json:
-        click.echo(json.dumps(explanation_json(found, around)))
-        return
-    from identifai_watch.cli import printing  # noqa: PLC0415 - rich is for people
+    with _standard_output() as out:
+        if as_json:
+            out.write(f"{json.dumps(explanation_json(found, around))}\n")
+            return
+        from identifai_watch.cli import printing  # noqa: PLC0415 - rich is for people
 
-    printing.console().print(printing.explanation(found, around))
+        printing.console(out).print(printing.explanation(found, around))
 
 
 @click.command("export")
@@ -200,12 +204,19 @@ def _standard_output() -> Iterator[IO[str]]:
         yield out
         out.flush()
     except BrokenPipeError:
-        # The reader went away, as `list | head` does: what is left goes nowhere, and that is no failure.
-        with Path(os.devnull).open("wb") as nowhere_at_all:
-            os.dup2(nowhere_at_all.fileno(), sys.stdout.fileno())
+        _give_up_output()  # the reader went away, as `list | head` does, and that is no failure
         raise SystemExit(Exit.OK) from None
+    except OSError as error:
+        _give_up_output()
+        raise RefusedError(f"standard output cannot be written: {error.strerror}") from error
     finally:
         out.detach()  # else closing it would close the process's own
+
+
+def _give_up_output() -> None:
+    """Let what is still to be written go nowhere: else the end of the process would try it once more."""
+    with Path(os.devnull).open("wb") as nowhere_at_all:
+        os.dup2(nowhere_at_all.fileno(), sys.stdout.fileno())
 
 
 @contextmanager

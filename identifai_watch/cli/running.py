@@ -130,7 +130,7 @@ def interruptible(daemon: Daemon) -> Ending:
     """Run a daemon to its end; Ctrl-C and SIGTERM stop it as they stop a service, and nothing is lost.
 
     Raises:
-        click.Abort: It was stopped.
+        click.Abort: It was stopped; it says what becomes of what is left.
     """
     stopped: list[int] = []
 
@@ -146,7 +146,7 @@ def interruptible(daemon: Daemon) -> Ending:
         for number, handler in before.items():
             signal.signal(number, handler)
     if stopped or ending is None:
-        raise click.Abort
+        raise click.Abort("What is left stays queued for the next run.")
     return ending
 
 

@@ -24,6 +24,12 @@ HEADER = """\
 ACTIONS = [action.value for action in Action]
 DEFAULT_PATH = Path("identifai-watch.toml")
 
+SERVICES = Path("/etc")
+"""Below it lie the configurations of services: their ledger is named, for systemd and a shell differ in the default."""
+
+SERVICE_LEDGER = "/var/lib/identifai-watch/ledger.db"
+"""Where the unit's StateDirectory= is."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
@@ -75,7 +81,15 @@ def init_command(
         raise RefusedError(
             f"{config_path} is there already and was not touched; edit it, or name another --config"
         )
-    wishes = Wishes(paths=paths, name=name, action=action, key_file=key_file, url=url, ledger=ledger)
+    is_service = ledger is None and is_for_a_service(config_path)
+    wishes = Wishes(
+        paths=paths,
+        name=name,
+        action=action,
+        key_file=key_file,
+        url=url,
+        ledger=SERVICE_LEDGER if is_service else ledger,
+    )
     if sys.stdin.isatty():
         wishes = asked(wishes)
     if not wishes.paths:
@@ -85,7 +99,17 @@ def init_command(
     text = HEADER + configuration.dump(document(wishes))
     config = configuration.parse(text, config_path.absolute().parent)
     _write(config_path, text)
+    click.echo(f"Wrote {config_path}.")
+    if is_service:
+        click.echo(
+            f"The ledger is {SERVICE_LEDGER}, for the service and for every command alike; [ledger] url says so."
+        )
     _say_what_next(config_path, config)
+
+
+def is_for_a_service(config_path: Path) -> bool:
+    """Tell whether a configuration is one that a service runs with."""
+    return config_path.resolve().is_relative_to(SERVICES)
 
 
 def asked(wishes: Wishes) -> Wishes:
@@ -161,8 +185,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _say_what_next(path: Path, config: configuration.Config) -> None:
-    """Say what was written, what is still missing, and the next command to type."""
-    click.echo(f"Wrote {path}.")
+    """Say what is still missing, and the next command to type."""
     for folder in config.folders:
         if not folder.path.is_dir():
             click.echo(f"Folder {folder.name} is not there yet: mkdir -p {shlex.quote(str(folder.path))}")

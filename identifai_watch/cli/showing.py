@@ -1,10 +1,12 @@
 """``simulate``: the pretend identifAI in the foreground, for tests and trials."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import ValidationError
 
 from identifai_watch.errors import RefusedError
 from identifai_watch.simulator import DOCUMENTED_LIMITS, Limits, Script, serve
@@ -46,12 +48,39 @@ def simulate_command(
     fields: dict[str, Any] = {"delay": delay, "credits": balance, "key": key}
     fields["limits"] = Limits() if no_limits else DOCUMENTED_LIMITS
     if script_path is not None:
-        fields |= json.loads(script_path.read_text(encoding="utf-8"))
+        fields |= _read(script_path)
     try:
         script = changed(Script(), fields)
+    except ValidationError as error:
+        raise RefusedError(f"{script_path or 'the script'} is no script: {_mistakes(error)}") from error
+    try:
         serve("127.0.0.1", port, script, announce=_announce)
-    except (ValueError, OSError) as error:
-        raise RefusedError(str(error)) from error
+    except OSError as error:
+        raise RefusedError(f"port {port} cannot be had: {_reason(error)}; name another --port") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the fields of a script's file; raise RefusedError if it holds none."""
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RefusedError(f"{path} cannot be read: {_reason(error)}") from error
+    except ValueError as error:
+        raise RefusedError(f"{path} is not JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise RefusedError(f"{path} is no script: it holds no object")
+    return fields
+
+
+def _mistakes(error: ValidationError) -> str:
+    """Return what is wrong with a script on one line, each mistake with its dotted name."""
+    return "; ".join(
+        f"{'.'.join(str(key) for key in one['loc'])}: {one['msg']}" for one in error.errors(include_url=False)
+    )
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno is not None else str(error)
 
 
 def _announce(url: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from identifai_watch.cli.gathering import Place, lines_at, nowhere, posts
+from identifai_watch.cli.gathering import Place, lies_at, lines_at, nowhere, posts
 from identifai_watch.cli.opening import node
 from identifai_watch.config import Config, Folder
 from identifai_watch.core import explaining, report
@@ -44,6 +44,7 @@ def explain(
     line, around, folder = known.line, known.around, place.folder
     exists = around.trouble is None and os.path.lexists(place.absolute)
     if line is not None:
+        around = _looked(config, line, around)
         found = explaining.of_row(line.file, line.analysis, around)
         if folder is None or not exists:
             return found, around
@@ -92,6 +93,15 @@ def _known(config: Config, ledger: Ledger | None, place: Place, now: datetime) -
         if line is not None and line.analysis is not None and line.analysis.state is AnalysisState.QUEUED:
             around = _queueing(tx, config, line, around)
     return Known(line=line, left=left, around=around)
+
+
+def _looked(config: Config, line: Line, around: Circumstances) -> Circumstances:
+    """Return the circumstances with where a file lies, and whether it does: a folder out of reach is not asked."""
+    path = lies_at(config, line.file)
+    if path is None:
+        return around
+    is_there = os.path.lexists(path) if around.trouble is None else None
+    return replace(around, lies_at=shown(path), is_there=is_there)
 
 
 def _trouble(tx: Transaction, name: str) -> str | None:
@@ -181,7 +191,7 @@ def _unseen(error: FolderError) -> Explanation:
     says = f"It cannot be looked at: {error}."
     match error:
         case NotRegularError():
-            return explaining.of_rule(str(error))
+            return replace(explaining.of_rule(str(error)), remedy=f"{explaining.NOTHING}: {error}")
         case UnreadableError():
             return Explanation(
                 state="unreadable", says=says, remedy="give the daemon's user the right to read it"

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from identifai_watch.config.folder import written_name
 from identifai_watch.config.models import NO_FOLDER, Config
-from identifai_watch.config.values import PROBLEMS
+from identifai_watch.config.values import PROBLEMS, suggested
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _SHOWN = 60
@@ -121,10 +121,7 @@ def _unknown(keys: tuple[int | str, ...]) -> str:
     )
     if home is not None:
         return f"unknown key here; it belongs to {home}"
-    close = get_close_matches(key, known, n=1, cutoff=0.5)
-    return (
-        f"unknown key; did you mean {close[0]}?" if close else f"unknown key; known here: {', '.join(known)}"
-    )
+    return f"unknown key; {suggested(key, known)}"
 
 
 def _keys_of(section: type[BaseModel]) -> list[str]:

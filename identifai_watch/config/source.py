@@ -72,7 +72,10 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: is not UTF-8 from byte {error.start} on; save it as UTF-8"]) from error
-    return parse(content, path.absolute().parent, environ)
+    try:
+        return parse(content, path.absolute().parent, environ)
+    except ConfigError as error:
+        raise ConfigError(error.problems, path) from error
 
 
 def parse(text: str, base: Path, environ: Mapping[str, str] = os.environ) -> Config:

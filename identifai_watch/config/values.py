@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
@@ -161,6 +162,12 @@ def listen_address(listen: str) -> tuple[str, int] | None:
     return _split_listen(listen)
 
 
+def suggested(key: str, known: Sequence[str]) -> str:
+    """Return what an unknown key may have been meant to be, or all that is known."""
+    close = get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+
+
 Thresholds = Mapping[Media, Mapping[Label, float]]
 
 
@@ -172,7 +179,7 @@ def thresholds(value: object) -> Thresholds:
     """
     found: list[tuple[tuple[str, ...], str]] = []
     if isinstance(value, dict) and not set(value) <= set(Label):
-        _refuse_strangers(value, Media, (), found)
+        _refuse_strangers(value, [*Media] if set(value) & set(Media) else [*Label, *Media], (), found)
         spread = {media: _by_label(value.get(media, 0.0), (media,), found) for media in Media}
     else:
         labels = _by_label(value, (), found)
@@ -187,7 +194,7 @@ def _by_label(
 ) -> dict[Label, float]:
     if not isinstance(value, dict):
         return dict.fromkeys(Label, _share(value, keys, found))
-    _refuse_strangers(value, Label, keys, found)
+    _refuse_strangers(value, [*Label], keys, found)
     return {label: _share(value.get(label, 0.0), (*keys, label), found) for label in Label}
 
 
@@ -203,14 +210,14 @@ def _share(value: object, keys: tuple[str, ...], found: list[tuple[tuple[str, ..
 
 def _refuse_strangers(
     table: dict[str, object],
-    known: type[Media | Label],
+    known: Sequence[str],
     keys: tuple[str, ...],
     found: list[tuple[tuple[str, ...], str]],
 ) -> None:
     found.extend(
-        ((*keys, stranger), f"unknown key; known here: {', '.join(known)}")
+        ((*keys, stranger), f"unknown key; {suggested(stranger, known)}")
         for stranger in table
-        if stranger not in set(known)
+        if stranger not in known
     )
 
 

@@ -17,6 +17,7 @@ from identifai_watch.core.model import (
     AnalysisState,
     File,
     FileState,
+    Media,
     PauseReason,
 )
 from identifai_watch.core.sidecar import shown, timestamp
@@ -41,6 +42,21 @@ REMEDIES = {
 }
 
 
+NOTHING = "nothing is to be done"
+
+_NOT_TAKEN = " is not taken by identifAI"
+_BETTER = {Media.IMAGE: "JPEG", Media.VIDEO: "MP4", Media.AUDIO: "MP3"}
+_LEFT = (
+    ("no media:", f"{NOTHING}: it is no media"),
+    ("it is empty", f"{NOTHING}: it is taken when something is written to it"),
+    ("written by identifai-watch", f"{NOTHING}: it is ours"),
+    ("this folder's own destination", f"{NOTHING}: it is ours"),
+    ("smaller than min_bytes", "lower min_bytes of the folder if it is to be judged"),
+    ("the folder is not recursive", "set recursive = true for the folder if it is to be judged"),
+)
+"""How the rules begin that are answered in their own way, with the remedy of each."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """The answer: ``state`` in a word, ``says`` in a sentence, ``until`` when something happens next if that is known.
@@ -60,8 +76,10 @@ class Explanation:
 class Circumstances:
     """What a file's next step depends on besides its own row.
 
-    ``trouble`` is why its folder is out of reach. ``purse_empty_until`` is when the purse that would pay for its
-    upload has room again; ``ahead`` counts the uploads before it, ``sent_about`` is when its own may leave.
+    ``lies_at`` is the absolute path of where it lies as far as the ledger knows, ``is_there`` whether a look found it
+    there, None if nobody looked. ``trouble`` is why its folder is out of reach. ``purse_empty_until`` is when the
+    purse that would pay for its upload has room again; ``ahead`` counts the uploads before it, ``sent_about`` is when
+    its own may leave.
     """
 
     now: datetime
@@ -69,6 +87,8 @@ class Circumstances:
     folder: str
     is_running: bool
     account: Account
+    lies_at: str | None = None
+    is_there: bool | None = None
     trouble: str | None = None
     is_purse_empty: bool = False
     purse_empty_until: datetime | None = None
@@ -90,9 +110,9 @@ def of_row(file: File, analysis: Analysis | None, around: Circumstances) -> Expl
             "which identifAI answers from what it has if the first one arrived"
         )
     if file.decision is not None:
-        notes.append(
-            f"the desk decided: {file.decision.choice} ({file.decision.reason}), by {file.decision.by}"
-        )
+        said = file.decision.reason in (found.rule or "")
+        because = "" if said else f" ({file.decision.reason})"
+        notes.append(f"the desk decided: {file.decision.choice}{because}, by {file.decision.by}")
     found = replace(found, notes=tuple(notes))
     return _asleep(found, around) if file.state is FileState.WAITING else found
 
@@ -103,8 +123,28 @@ def of_rule(rule: str) -> Explanation:
         state="left alone",
         says="A rule leaves it alone: it is neither hashed nor sent.",
         rule=rule,
-        remedy="change the rule or the name if it is to be judged",
+        remedy=_left_remedy(rule),
     )
+
+
+def _left_remedy(rule: str) -> str:
+    """Return what a person can do about a rule, by the words in which ``media`` and the folder's rules name it."""
+    for beginning, remedy in _LEFT:
+        if rule.startswith(beginning):
+            return remedy
+    if rule.endswith(_NOT_TAKEN):
+        label = rule.removesuffix(_NOT_TAKEN)
+        kind = next(
+            (form.media for form in media.FORMATS.values() if form.label == label and form.media), Media.IMAGE
+        )
+        return (
+            f'convert it to {_BETTER[kind]}, or set unsupported = "reject" to have it delivered as rejected'
+        )
+    if rule.endswith("not judged in this folder"):
+        return "add its kind to media of the folder if it is to be judged"
+    if rule.startswith(".identifai-ignore"):
+        return f"change or remove {rule.partition(': ')[0]} if it is to be judged"
+    return "change the rule or the name if it is to be judged"
 
 
 def of_look(
@@ -177,15 +217,22 @@ def _by_state(file: File, analysis: Analysis | None, around: Circumstances) -> E
                 remedy="put it back; it goes on where it stood, and is not paid again",
             )
         case FileState.DELIVERED:
-            return _delivered(file)
+            return _delivered(file, analysis, around)
         case FileState.WAITING:
             return _waiting(file, analysis, around)
 
 
-def _delivered(file: File) -> Explanation:
-    says = f"It was delivered as {file.outcome}, {_instant(file.delivered_at or file.noticed_at)}."
-    if file.lies_at is not None:
-        says += f" It lies at {shown(file.lies_at)} now."
+def _delivered(file: File, analysis: Analysis | None, around: Circumstances) -> Explanation:
+    verdict = None if analysis is None else analysis.verdict
+    sure = "" if verdict is None else f" (identifAI: {verdict.classification} {verdict.confidence:.2f})"
+    says = f"It was delivered as {file.outcome}{sure}, {_instant(file.delivered_at or file.noticed_at)}."
+    lies_at = around.lies_at or shown(file.lies_at or file.path)
+    if around.is_there:
+        says += f" It lies at {lies_at} now."
+    elif around.is_there is not None:
+        says += f" It was left at {lies_at}, and is not there any more."
+    elif file.lies_at is not None:
+        says += f" It was put at {lies_at}."
     notes = ["a scan did not see it: if the next one does not either, it is gone"] if file.missing else []
     return Explanation(state="delivered", says=says, rule=file.reason, notes=tuple(notes))
 
@@ -206,20 +253,27 @@ def _waiting(file: File, analysis: Analysis | None, around: Circumstances) -> Ex
             state="waiting", says="It waits to be looked at and hashed; that begins when it has settled."
         )
     else:
-        found = _to_deliver(file, around.now)
+        found = _to_deliver(file, around)
     if around.trouble is not None:
         return replace(found, says=f"{found.says} Its folder is out of reach: {around.trouble}.", until=None)
     return found
 
 
-def _to_deliver(file: File, now: datetime) -> Explanation:
+def _to_deliver(file: File, around: Circumstances) -> Explanation:
     what = "Its verdict is there" if file.refusal is None else "It is refused here"
-    if file.failures:
-        says = f"{what}; {file.failures} attempts to deliver it failed, the next one follows."
-    else:
-        says = f"{what} and is delivered next."
-    until = file.due if file.due is not None and file.due > now else None
-    return Explanation(state="delivering", says=says, rule=file.refusal, until=until)
+    until = file.due if file.due is not None and file.due > around.now else None
+    if not file.failures:
+        return Explanation(
+            state="delivering", says=f"{what} and is delivered next.", rule=file.refusal, until=until
+        )
+    failed = f"{_number(file.failures, 'attempt')} to deliver it failed, the next one follows"
+    return Explanation(
+        state="delivering",
+        says=f"{what}; {failed}.",
+        rule=file.refusal,
+        until=until,
+        remedy=f"when the cause is mended: identifai-watch retry {around.path}; the daemon's log tells it",
+    )
 
 
 def _stuck(what: str, reason: str | None, since: datetime, around: Circumstances) -> Explanation:
@@ -272,7 +326,7 @@ def _queued(analysis: Analysis, around: Circumstances) -> Explanation:
         why = f" ({analysis.reason})" if analysis.reason else ""
         return Explanation(
             state="queued",
-            says=f"The last of {analysis.failures} attempts to send it failed{why}; the next one follows.",
+            says=f"The last of {_number(analysis.failures, 'attempt')} to send it failed{why}; the next one follows.",
             until=analysis.due,
         )
     return Explanation(
@@ -332,6 +386,10 @@ def _asleep(found: Explanation, around: Circumstances) -> Explanation:
         return found
     notes = (*found.notes, "no daemon runs, so nothing happens until one does")
     return replace(found, until=None, notes=notes, remedy=found.remedy or "identifai-watch run")
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _instant(instant: datetime) -> str:

@@ -15,6 +15,9 @@ from identifai_watch.core.sidecar import shown, timestamp
 
 Row = dict[str, Any]
 
+AD_HOC = "(judge)"
+"""The folder of the single files that ``judge`` was given: their paths are relative to ``/``."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchedFolder:
@@ -53,11 +56,21 @@ class Post:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpentPurse:
+    """The purse of posts_per_day that has nothing left: ``made`` of ``allowed`` uploads in the sliding day."""
+
+    made: int
+    allowed: int
+    frees_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """How things stand.
 
     ``stuck`` counts what waits for a person, ``left`` the files that were looked at and left alone. ``eta`` is how
-    long the uploads still take, None if they never end. ``since`` is None unless a daemon runs.
+    long the uploads still take, None if they never end. ``since`` is None unless a daemon runs, ``spent`` unless the
+    purse is empty.
     """
 
     analyses: Mapping[AnalysisState, int]
@@ -74,6 +87,7 @@ class Report:
     eta: timedelta | None
     is_running: bool
     since: datetime | None
+    spent: SpentPurse | None = None
 
 
 def folder(name: str, path: str, reported: Mapping[str, Any] | None) -> WatchedFolder:
@@ -152,7 +166,13 @@ def line_text(file: File, analysis: Analysis | None) -> str:
     noticed = f"{file.noticed_at:%Y-%m-%d %H:%M}"
     doubt = " (in doubt)" if analysis is not None and analysis.doubt else ""
     kind = row["media"] or "-"
-    return f"{where:<10} {confidence:>4}  {kind:<5}  {noticed}  {file.folder}: {row['path']}{doubt}"
+    moved = "" if file.lies_at is None else f" -> {row['lies_at']}"
+    return f"{where:<10} {confidence:>4}  {kind:<5}  {noticed}  {place_text(row)}{moved}{doubt}"
+
+
+def place_text(row: Row) -> str:
+    """Return folder and path of a line of ``list --json`` for people: of a single file it is the whole path."""
+    return f"{row['folder']}: {'/' if row['folder'] == AD_HOC else ''}{row['path']}"
 
 
 EXPORTED = (

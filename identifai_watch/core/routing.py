@@ -35,6 +35,10 @@ VALID_STATES = frozenset({"valid", "trusted"})
 """What a C2PA validator says of a manifest whose signature holds, in lower case."""
 
 
+COULD_NOT_TELL = "identifAI could not tell"
+"""The reason of an outcome whose verdict is ``unknown``: its label means nothing."""
+
+
 class Action(StrEnum):
     """What is done with a file once its outcome is known; ``record`` writes nothing but the ledger."""
 
@@ -120,7 +124,7 @@ def _judged(verdict: Verdict, media: Media | None, rules: Rules) -> tuple[Outcom
 
 def _plain(verdict: Verdict, media: Media | None, rules: Rules) -> tuple[Outcome, str | None]:
     if verdict.unknown:
-        return Outcome.UNCERTAIN, "identifAI could not tell"
+        return Outcome.UNCERTAIN, COULD_NOT_TELL
     thresholds = {} if media is None else rules.min_confidence.get(media, {})
     least = thresholds.get(verdict.classification, 0.0)
     if verdict.confidence < least:

@@ -308,16 +308,40 @@ def release(
     limit: int | None = None,
 ) -> int:
     """Release held files, the newest first; ``newer_than`` is compared with their modification. Returns how many."""
+    query = _releasable(folder_id, newer_than, limit)
+    released = tx.execute(sa.update(files).where(files.c.id.in_(query)).values(held=False)).rowcount
+    work.record(tx, step, "released", file_id=None, analysis_id=None, files=released)
+    return released
+
+
+def releasable(
+    tx: sa.Connection,
+    *,
+    folder_id: int | None = None,
+    newer_than: datetime | None = None,
+    limit: int | None = None,
+) -> dict[str, int]:
+    """Count by folder what ``release`` would release."""
+    query = (
+        sa.select(folders.c.name, sa.func.count())
+        .select_from(files)
+        .join(folders, folders.c.id == files.c.folder_id)
+        .where(files.c.id.in_(_releasable(folder_id, newer_than, limit)))
+        .group_by(folders.c.name)
+        .order_by(folders.c.name)
+    )
+    return {row[0]: row[1] for row in tx.execute(query)}
+
+
+def _releasable(
+    folder_id: int | None, newer_than: datetime | None, limit: int | None
+) -> sa.Select[tuple[int]]:
     query = sa.select(files.c.id).where(_HELD).order_by(files.c.mtime_ns.desc())
     if folder_id is not None:
         query = query.where(files.c.folder_id == folder_id)
     if newer_than is not None:
         query = query.where(files.c.mtime_ns >= (newer_than - EPOCH) // timedelta(microseconds=1) * 1000)
-    if limit is not None:
-        query = query.limit(limit)
-    released = tx.execute(sa.update(files).where(files.c.id.in_(query)).values(held=False)).rowcount
-    work.record(tx, step, "released", file_id=None, analysis_id=None, files=released)
-    return released
+    return query if limit is None else query.limit(limit)
 
 
 def release_one(tx: sa.Connection, file_id: int, priority: int) -> None:

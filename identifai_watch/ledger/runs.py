@@ -92,6 +92,31 @@ def unpayable(tx: sa.Connection, folder_ids: Collection[int], path: bytes | None
     return int(tx.execute(query).scalar_one())
 
 
+def awaited(tx: sa.Connection, folder_ids: Collection[int], path: bytes | None) -> int:
+    """Return how many files wait for a verdict that is paid for, or for its delivery.
+
+    Those of ``folder_ids``, and only the one noticed at ``path``, if given.
+    """
+    query = (
+        sa.select(sa.func.count())
+        .select_from(files)
+        .join(analyses, analyses.c.id == files.c.analysis_id)
+        .where(
+            files.c.state == FileState.WAITING,
+            files.c.held.is_(False),
+            files.c.missing == 0,
+            files.c.stuck_at.is_(None),
+            files.c.folder_id.in_(folder_ids),
+            analyses.c.state.in_((AnalysisState.AWAITING, AnalysisState.JUDGED)),
+            analyses.c.stuck_at.is_(None),
+        )
+    )
+    if path is not None:
+        parent, name = rows.split(path)
+        query = query.where(files.c.parent == parent, files.c.name == name)
+    return int(tx.execute(query).scalar_one())
+
+
 def unadmitted(tx: sa.Connection, folder_ids: Collection[int], path: bytes | None) -> set[tuple[int, bytes]]:
     """Return the files that may go their way and are not hashed yet: (folder, path).
 
