@@ -124,7 +124,7 @@ UNCLEAR = {"error": "Bad Request"}
 def test_each_answer_to_a_submission_is_somebodys_matter(
     answer: Answer, event: type[AnalysisEvent], account: AccountEvent | type | None
 ) -> None:
-    """Decision 7 as a table: what the row meets, what the account meets."""
+    """Whose matter is it, as a table: what the row meets, what the account meets."""
     reading = answers.upload(answer, now=NOW)
     assert isinstance(reading, Reading)
     assert event is type(reading.event)

@@ -60,7 +60,7 @@ def test_another_version_than_expected_is_not_read(big: Path) -> None:
 
 
 def test_a_file_that_changes_while_it_is_read_has_no_digest(big: Path) -> None:
-    """Field-notes 2.19: the same size, other bytes."""
+    """The same size, other bytes."""
 
     def overwrite(_: int) -> None:
         with big.open("r+b") as opened:

@@ -139,7 +139,7 @@ def test_what_is_not_there_is_missing(root: Path, path: bytes) -> None:
 
 
 def test_only_regular_files_are_opened(root: Path) -> None:
-    """Field-notes 2.29: no FIFO is waited for, no link followed, no device or socket opened."""
+    """No FIFO is waited for, no link followed, no device or socket opened."""
     os.mkfifo(root / "fifo.mp4")
     (root / "link.jpg").symlink_to(root / "a" / "photo.jpg")
     with socket.socket(socket.AF_UNIX) as server:
@@ -187,7 +187,7 @@ def test_names_are_bytes(root: Path) -> None:
     ],
 )
 def test_each_error_is_somebodys_matter(number: int, kind: type[FolderError]) -> None:
-    """Field-notes 2.26: what the file system is to blame for makes it unavailable, not the file bad."""
+    """What the file system is to blame for makes it unavailable, not the file bad."""
     found = opening.translated(OSError(number, os.strerror(number)))
     assert kind is type(found)
     assert os.strerror(number) == str(found) or kind is BusyError

@@ -44,7 +44,7 @@ PLAIN = Rules()
     ],
 )
 def test_junk_half_written_and_own_files_are_named_by_their_rule(path: bytes, reason: str) -> None:
-    """Field-notes 3, each by the rule that a person can look up."""
+    """By the rule that a person can look up."""
     assert reason == why_not_file(path, PLAIN)
 
 
@@ -102,7 +102,7 @@ def test_globs_match_names_that_are_no_utf8() -> None:
 
 
 def test_own_destinations_are_not_looked_at() -> None:
-    """Field-notes 2.22: what is moved to human/ must not come back."""
+    """What is moved to human/ must not come back."""
     rules = Rules(destinations=(b"human", b"out/bad"))
     assert why_not_file(b"human/a.jpg", rules) == "this folder's own destination: human"
     assert why_not_directory(b"out/bad/x", rules) == "this folder's own destination: out/bad"

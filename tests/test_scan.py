@@ -199,7 +199,7 @@ def test_a_directory_swapped_for_a_link_is_gone(folder: Folder) -> None:
 
 
 def test_links_fifos_and_sockets_are_not_files(folder: Folder) -> None:
-    """Field-notes 2.29, a link to the folder itself included."""
+    """A link to the folder itself included."""
     folder.write("a.jpg")
     (folder.path / "link.jpg").symlink_to(folder.path / "a.jpg")
     (folder.path / "loop").symlink_to(folder.path)
@@ -284,7 +284,7 @@ def test_a_subtree_that_is_gone_again_is_nothing(folder: Folder) -> None:
 
 
 def test_a_root_that_is_not_there_makes_nothing_missing(folder: Folder) -> None:
-    """Field-notes 2.5: a mount that vanished is not a folder that was emptied."""
+    """A mount that vanished is not a folder that was emptied."""
     folder.write("a.jpg", "b/c.jpg")
     folder.scan()
     folder.path.rename(folder.path.parent / "away")
@@ -348,7 +348,7 @@ def test_a_scan_that_is_stopped_has_no_summary(folder: Folder) -> None:
 
 
 def test_names_are_bytes(folder: Folder) -> None:
-    """Field-notes 2.28: no name is skipped, none is normalised."""
+    """No name is skipped, none is normalised."""
     names = [b"caf\xe9.jpg", "é.jpg".encode(), "e\u0301.jpg".encode(), b"two\nlines.jpg", b"-rf.jpg"]
     for name in names:
         with open(os.fsencode(folder.path) + b"/" + name, "wb"):  # noqa: PTH123  (the name is no text)

@@ -88,7 +88,7 @@ def test_a_quiet_file_is_whole_after_the_settle_time_and_three_samples() -> None
 
 
 def test_each_event_begins_the_wait_anew() -> None:
-    """Field-notes 2.1: quiet is counted since the last event."""
+    """Quiet is counted since the last event."""
     assert 7 == Play([Change(0, sample()), Change(1, sample(2)), Change(2, sample(3))]).run()
 
 
@@ -98,12 +98,12 @@ def test_a_change_that_no_event_told_begins_the_wait_anew() -> None:
 
 
 def test_a_change_back_to_the_same_size_counts() -> None:
-    """Field-notes 2.16: size is nothing alone; another ctime is another version."""
+    """Size is nothing alone; another ctime is another version."""
     assert Play([Change(0, sample(1)), Change(3, sample(2), event=False)]).run() > 8
 
 
 def test_old_and_future_timestamps_mean_nothing() -> None:
-    """Field-notes 2.17: cp -p and a wrong clock: fingerprints are compared for equality only."""
+    """Cp -p and a wrong clock: fingerprints are compared for equality only."""
     for mtime in (0, -(10**18), 4 * 10**18):
         assert 5 == Play([Change(0, sample(mtime))]).run()
 
@@ -120,7 +120,7 @@ def test_a_longer_settle_time_holds_on_the_network_too() -> None:
 
 
 def test_a_file_that_was_renamed_in_is_whole_at_once() -> None:
-    """By convention it is complete: one sample and no writer (design 4.3)."""
+    """By convention it is complete: one sample and no writer."""
     play = Play([Change(0, sample())], renamed=True)
     assert 0 == play.run()
     assert 1 == len(play.waits)
@@ -150,7 +150,7 @@ def test_a_rename_over_a_candidate_drops_what_was_known() -> None:
 
 
 def test_a_preallocated_file_waits_as_long_as_it_is_open() -> None:
-    """Field-notes 2.16: size and times are constant, and still somebody will write."""
+    """Size and times are constant, and still somebody will write."""
     play = Play([Change(0, sample(writer=True)), Change(300, sample(2))])
     assert 300 < play.run() <= 300 + 600
     reasons = [wait.why for wait in play.waits if wait.until < at(300)]
@@ -166,7 +166,7 @@ def test_a_file_held_open_is_looked_at_more_and_more_seldom() -> None:
 
 @pytest.mark.parametrize(("pause", "whole"), [(1, 1 + 5), (4, 4 + 8), (100, 100 + 200), (400, 400 + 600)])
 def test_the_wait_grows_with_the_longest_gap(pause: float, whole: float) -> None:
-    """Field-notes 2.15: who paused may pause so again; twice the gap is waited, at most ten minutes."""
+    """Who paused may pause so again; twice the gap is waited, at most ten minutes."""
     candidate = settling.notice(noticed(), at(pause), renamed=False)
     for second in (whole - 3, whole - 2, whole - 1):
         candidate = settling.sampled(candidate, sample(), at(second))

@@ -181,7 +181,7 @@ def test_half_a_file_says_that_there_is_more(
 
 
 def test_a_preallocated_file_says_that_there_is_more(missing: Callable[[bytes], str | None]) -> None:
-    """Field-notes 2.16: the size is right, and behind the first part there are zeros."""
+    """The size is right, and behind the first part there are zeros."""
     for name in ("sample.jpg", "sample.png", "sample.mp4", "sample.mov"):
         whole = (MEDIA / name).read_bytes()
         half = len(whole) // 3

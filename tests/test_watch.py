@@ -84,14 +84,14 @@ def test_a_written_file_is_noticed(drop: Path, ear: Ear) -> None:
 
 @pytest.mark.usefixtures("watch")
 def test_names_are_bytes(drop: Path, ear: Ear) -> None:
-    """Field-notes 2.28: a name that is no UTF-8 is told as it is."""
+    """A name that is no UTF-8 is told as it is."""
     (drop / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"x")
     ear.wait_for(NoticeKind.FILE, b"caf\xe9.jpg")
 
 
 @pytest.mark.usefixtures("watch")
 def test_a_rename_within_the_folder_is_noticed(drop: Path, ear: Ear) -> None:
-    """Field-notes 2.14: .part to its final name."""
+    """A file is written as .part and then gets its final name."""
     (drop / "a.jpg.part").write_bytes(b"x")
     (drop / "a.jpg.part").rename(drop / "a.jpg")
     ear.wait_for(NoticeKind.RENAMED, b"a.jpg")
@@ -117,7 +117,7 @@ def test_a_hard_link_is_noticed(drop: Path, ear: Ear) -> None:
 
 @pytest.mark.usefixtures("watch")
 def test_new_directories_are_noticed_and_watched(drop: Path, ear: Ear) -> None:
-    """Created or moved in (field-notes 2.13): each asks for a scan, and what is written there later is noticed."""
+    """Created or moved in: each asks for a scan, and what is written there later is noticed."""
     (drop / "new").mkdir()
     ear.wait_for(NoticeKind.DIRECTORY, b"new")
     (drop / "new" / "a.jpg").write_bytes(b"x")
@@ -291,7 +291,7 @@ def limited(drop: Path, limit: str, number: int) -> str:
 
 
 def test_too_few_watches_are_told_with_the_remedy(drop: Path) -> None:
-    """Of a sub-directory that could not be watched watchdog says nothing (field-notes 2.8)."""
+    """Of a sub-directory that could not be watched watchdog says nothing."""
     for number in range(30):
         (drop / str(number)).mkdir()
     allowed = int(Path("/proc/sys/fs/inotify/max_user_watches").read_text())

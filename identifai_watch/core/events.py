@@ -13,7 +13,7 @@ from identifai_watch.core.model import Fingerprint, Label, Outcome, PauseReason,
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """Its upload is about to start: committed before the first byte leaves (decision 5)."""
+    """Its upload is about to start: committed before the first byte leaves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ def is_network(fstype: str) -> bool:
 
 
 def events_work(fstype: str) -> bool:
-    """Say whether inotify tells of every change in such a file system (field-notes 2.2)."""
+    """Say whether inotify tells of every change in such a file system."""
     return not is_network(fstype) and fstype not in _EVENTLESS
 
 

@@ -1,7 +1,7 @@
 """Has a file stopped changing?
 
 A path that was noticed becomes a candidate; samples of it are collected, and ``decide`` says whether it is
-whole or until when to wait, and why. No single sign proves that a writer is done (field-notes 2.1), so several
+whole or until when to wait, and why. No single sign proves that a writer is done, so several
 must agree: quiet, equal samples, nobody writing, a container that is all there. Taking samples is left to
 ``folder``.
 """

@@ -2,7 +2,7 @@
 
 Only what a container says of its own length counts: bytes after its end are nothing, and of a structure that is
 not known nothing is said. A broken container may stay broken for ever, so this is a reason to wait, never to
-refuse (field-notes 2.1).
+refuse.
 """
 
 import os

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathspec import GitIgnoreSpec
 
 _OWN = re.compile(rb"\.identifai-|.*\.identifai(-\d+)?\.json$|.*\.identifai\.heatmap(-\d+)?\.png$", re.DOTALL)
-# Field-notes 3; names that begin with a dot are a rule of their own.
+# Names that begin with a dot are a rule of their own.
 _JUNK_DIRECTORIES = (
     "__MACOSX",
     "@eaDir",

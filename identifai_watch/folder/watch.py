@@ -1,7 +1,7 @@
 """Events of a folder's tree as hints, from inotify by way of watchdog. Nothing's correctness depends on one.
 
 What watchdog does not tell by itself is asked for by ``Watch.problem``: dead threads, a root that is another
-directory now, an exhausted limit (field-notes 1).
+directory now, an exhausted limit.
 """
 
 import ctypes
