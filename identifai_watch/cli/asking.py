@@ -62,7 +62,7 @@ def answered(ledger: Ledger, number: int, seconds: float) -> Answer | None:
             return answer
         if time.monotonic() >= deadline:
             return None
-        time.sleep(LOOK_SECONDS)
+        time.sleep(LOOK_SECONDS)  # another process writes it, and tells nobody
 
 
 def _carry_out(tx: Transaction, shift: Shift, command: desk.Command) -> Answer:

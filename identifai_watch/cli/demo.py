@@ -114,7 +114,7 @@ def _follow(
             return
         if daemon.poll() is not None:
             raise RefusedError(f"the daemon of the demo ended with status {daemon.returncode}")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(LOOK_SECONDS)  # another process writes it, and tells nobody
     raise RefusedError(f"the demo did not end within {PATIENCE_SECONDS:.0f} s; its machine is very busy")
 
 
@@ -126,7 +126,7 @@ def _await_first_scan(ledger: Ledger, daemon: Process) -> None:
             found = desk.node_report(tx, ledger.node)
         if found is not None and all(folder["last_scan_at"] for folder in found[1]["folders"]):
             return
-        time.sleep(LOOK_SECONDS)
+        time.sleep(LOOK_SECONDS)  # another process writes it, and tells nobody
     raise RefusedError(f"the daemon of the demo did not come up (status {daemon.returncode})")
 
 
