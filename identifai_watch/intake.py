@@ -98,6 +98,7 @@ class Intake:
             self.patrol.tick(has_room=self.settling < MOST_CANDIDATES)
         if self.patrol.health is not Health.UNAVAILABLE:
             self._take_released(tx, now)
+            self._let_go(tx)
             self._look(now)
             self._digest()
 
@@ -215,12 +216,23 @@ class Intake:
         now = self._shift.clock()
         for path, found in looks.found[looks.taken :]:
             if isinstance(found, Look):
+                self._mind_change(tx, path, found)
                 entry = self._candidates.looked(path, found, now)
                 if entry is not None:
                     self._settled(tx, path, entry, found)
             elif path in self._candidates:
                 self._unseen(tx, path, found)
             looks.taken += 1
+
+    def _mind_change(self, tx: Transaction, path: bytes, found: Look) -> None:
+        """Have nobody believe the verdict of a judged file that looks otherwise at its first look since it was noticed."""
+        entry = self._candidates.get(path)
+        if entry is not None and entry.look is None:
+            self._stir(tx, path, found.fingerprint)
+
+    def _stir(self, tx: Transaction, path: bytes, seen: Fingerprint) -> None:
+        if intake.stir(tx, self.folder_id, path, seen, self._shift.step(tx)):
+            self._log.info("judged file changes", path=path)
 
     def _looks_failed(self, looks: Looks, _tx: Transaction, error: Exception) -> None:
         """Go on after a bug of ours with one path: it waits, and the others are looked at again."""
@@ -300,6 +312,7 @@ class Intake:
             noticed_at=entry.noticed_at,
             backlog=entry.backlog,
             priority=entry.priority,
+            release_after=None if self._shift.once else self.folder.release_after,
         )
 
     # Digesting.
@@ -388,6 +401,13 @@ class Intake:
             "admitted", path=path, sha256=found.sha256.hex(), media=judged.media, duplicate=row.duplicate
         )
 
+    def _let_go(self, tx: Transaction) -> None:
+        """Let the files go unchecked that have waited too long; a run that waits for all verdicts lets none go."""
+        if self.folder.release_after is None or self._shift.once:
+            return
+        for file in intake.expire(tx, self.folder_id, self._shift.step(tx)):
+            self._log.warning("let go unchecked", path=file.path)
+
     def _take_released(self, tx: Transaction, now: datetime) -> None:
         """Take files that were released from the backlog, as there is room."""
         room = MOST_CANDIDATES // 2 - self.settling
@@ -438,7 +458,10 @@ class Intake:
                     self._found_archive(tx, finding)
                 case Changed() if self._rests(tx, finding):
                     pass
-                case New(path=path) | Changed(path=path):
+                case New(path=path):
+                    self._notice(path, renamed=False)
+                case Changed(path=path):
+                    self._stir(tx, path, finding.fingerprint)
                     self._notice(path, renamed=False)
                 case Back(path=path):
                     intake.seen(tx, self.folder_id, [path], step)

@@ -39,14 +39,14 @@ def _pause(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
     """Send nothing more until ``resume``; verdicts still come in."""
     why = str(arguments.get("why") or "by hand")
     _, after = budget.advance_account(tx, Barred(PauseReason.OPERATOR, why), step.now, step.chance)
-    work.record(tx, step, "paused", file_id=None, analysis_id=None, why=why)
+    work.record(tx, step, "paused", why=why)
     return {"state": after.state}
 
 
 def _resume(tx: Transaction, _arguments: Mapping[str, Any], step: Step) -> Answer:
     """Send again; a pause that the account itself is in is probed at once."""
     _, after = budget.advance_account(tx, Resumed(), step.now, step.chance)
-    work.record(tx, step, "resumed", file_id=None, analysis_id=None)
+    work.record(tx, step, "resumed")
     return {"state": after.state, "reason": after.reason}
 
 
@@ -88,14 +88,9 @@ def _decide(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer
     for file in _files(tx, arguments):
         if file.state in {FileState.WAITING, FileState.DELIVERED}:
             work.put_decision(tx, file.id, decision)
+            analysis = None if file.analysis_id is None else work.analysis(tx, file.analysis_id)
             work.record(
-                tx,
-                step,
-                "decided",
-                file_id=file.id,
-                analysis_id=file.analysis_id,
-                choice=choice,
-                reason=decision.reason,
+                tx, step, "decided", file=file, analysis=analysis, choice=choice, reason=decision.reason
             )
             work.advance_file(tx, file.id, Reopened(), step)
             decided += 1

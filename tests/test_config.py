@@ -510,8 +510,9 @@ def test_a_destination_is_written_one_way() -> None:
         Outcome.ARTIFICIAL: b"ai",
         Outcome.UNCERTAIN: b"/srv/later",
         Outcome.REJECTED: b"rejected",
+        Outcome.UNCHECKED: b"unchecked",
     }
-    assert wanted.own_places() == (b"ai", b"ok", b"rejected")
+    assert wanted.own_places() == (b"ai", b"ok", b"rejected", b"unchecked")
     assert {Outcome.UNCERTAIN: Path("/srv/later")} == wanted.foreign_places()
 
 

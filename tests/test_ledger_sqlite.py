@@ -278,6 +278,18 @@ def test_a_fresh_ledger_is_at_the_revision(tx: sa.Connection) -> None:
     assert REVISION == MigrationContext.configure(tx).get_current_revision()
 
 
+def checked(table: str) -> set[tuple[str, str]]:
+    """Return the named CHECKs of a table's SQL, be they written with a column or by themselves."""
+    found = set()
+    for match in re.finditer(r"CONSTRAINT (ck_\w+) CHECK \(", table):
+        depth, end = 1, match.end()
+        while depth:
+            depth += {"(": 1, ")": -1}.get(table[end], 0)
+            end += 1
+        found.add((match[1], table[match.end() : end - 1]))
+    return found
+
+
 def described(connection: sa.Connection) -> dict[str, Any]:
     """Describe every table: columns, constraints, indexes with their conditions, and whether it is STRICT."""
     found: dict[str, Any] = {}
@@ -289,13 +301,12 @@ def described(connection: sa.Connection) -> dict[str, Any]:
         text = connection.exec_driver_sql(
             "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)
         ).scalar_one()
-        constraints = {line.strip(" ,\t") for line in text.splitlines() if "CONSTRAINT" in line}
         indexes = connection.exec_driver_sql(
             "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ?", (name,)
         )
         found[name] = {
             "columns": {tuple(row[1:]) for row in connection.exec_driver_sql(f"PRAGMA table_info('{name}')")},
-            "constraints": constraints,
+            "checks": checked(text),
             "indexes": {(index, re.sub(r"\s+", " ", sql or "")) for index, sql in indexes},
             "foreign keys": {
                 tuple(row[2:]) for row in connection.exec_driver_sql(f"PRAGMA foreign_key_list('{name}')")
@@ -384,6 +395,7 @@ VIOLATIONS: dict[str, dict[str, Any]] = {
     "ck_files_state_known": {"state": "lost"},
     "ck_files_outcome_known": {"outcome": "perhaps"},
     "ck_files_decision_known": {"decision": "perhaps"},
+    "ck_files_interim_known": {"interim": "perhaps"},
     "ck_files_sha256_is_whole": {"sha256": b"\x01" * 33},
     "ck_files_held_is_not_hashed": {"held": 1, "sha256": b"\x01" * 32},
     "ck_files_held_still_waits": {"held": 1, "state": "gone"},

@@ -14,11 +14,13 @@ from identifai_watch.core import lifecycle, polling
 from identifai_watch.core.events import (
     Absent,
     AnalysisEvent,
+    Announced,
     Begun,
     Deferred,
     Delivered,
     Destined,
     Errored,
+    Expired,
     FileEvent,
     Judged,
     Lost,
@@ -33,7 +35,9 @@ from identifai_watch.core.events import (
     Reopened,
     Retried,
     Seen,
+    Stirred,
     Superseded,
+    Swept,
     Unanswered,
     Undelivered,
     Unsent,
@@ -55,6 +59,7 @@ from identifai_watch.core.model import (
     File,
     FileState,
     Fingerprint,
+    Interim,
     Label,
     Media,
     Outcome,
@@ -107,9 +112,14 @@ FILE_EVENTS: list[FileEvent] = [
     Undelivered("no space"),
     Reopened(),
     Superseded(),
+    Superseded(is_replaced=False),
     Missed(),
     Seen(),
     Retried(),
+    Stirred(),
+    Announced(),
+    Expired(),
+    Swept(),
 ]
 
 
@@ -540,7 +550,54 @@ FILE_ARROWS: list[tuple[Any, Any, dict[str, Any]]] = [
     (a_file(FileState.DELIVERED, missing=1), Seen(), {"missing": 0}),
     (a_file(due=NOW, missing=1), Seen(), {"missing": 0}),
     (a_file(FileState.GONE), Seen(), {"state": "waiting", "missing": 0, "due": LATER}),
+    (
+        a_file(FileState.GONE, orphan_due=NOW),
+        Seen(),
+        {"state": "waiting", "missing": 0, "due": LATER, "orphan_due": None},
+    ),
     (a_file(FileState.GONE), Missed(), {}),
+    # What lies beside a file that is gone is put aside after a day; beside one that is left alone now, at once.
+    (
+        a_file(FileState.DELIVERED, missing=1, outcome=Outcome.HUMAN),
+        Missed(),
+        {"state": "gone", "missing": 2, "orphan_due": LATER + timedelta(hours=24)},
+    ),
+    (
+        a_file(FileState.DELIVERED, missing=1, outcome=Outcome.HUMAN, lies_at=b"human/a.jpg"),
+        Missed(),
+        {"state": "gone", "missing": 2},
+    ),
+    (
+        a_file(FileState.DELIVERED, outcome=Outcome.HUMAN),
+        Superseded(is_replaced=False),
+        {"state": "superseded", "orphan_due": LATER},
+    ),
+    (a_file(FileState.DELIVERED, outcome=Outcome.HUMAN), Superseded(), {"state": "superseded"}),
+    (a_file(FileState.GONE, orphan_due=NOW), Swept(), {"orphan_due": None}),
+    (a_file(FileState.SUPERSEDED, orphan_due=NOW), Swept(), {"orphan_due": None}),
+    # A judged file that looks otherwise is not believed until it is seen as it was.
+    (
+        a_file(FileState.DELIVERED, outcome=Outcome.HUMAN),
+        Stirred(),
+        {"state": "waiting", "interim": "changing", "due": LATER},
+    ),
+    (a_file(interim=Interim.CHANGING, outcome=Outcome.PENDING), Stirred(), {}),
+    (
+        a_file(interim=Interim.CHANGING, due=NOW, outcome=Outcome.HUMAN),
+        Announced(),
+        {"outcome": "pending", "due": None},
+    ),
+    (
+        a_file(interim=Interim.CHANGING, outcome=Outcome.PENDING),
+        Seen(),
+        {"interim": None, "due": LATER},
+    ),
+    # A file that waits too long is let go unchecked.
+    (
+        a_file(release_at=NOW, destination=b"human/a.jpg"),
+        Expired(),
+        {"interim": "late", "due": LATER, "release_at": None, "destination": None},
+    ),
     (a_file(FileState.GONE), Reopened(), {}),
     (a_file(FileState.GONE), Retried(), {}),
     (a_file(FileState.SUPERSEDED), Missed(), {}),
@@ -577,6 +634,13 @@ def test_a_delivery_is_given_up_when_it_fails_five_times_while_others_succeed() 
         (a_file(FileState.DELIVERED), AnalysisState.JUDGED, None),
         (a_file(FileState.GONE), AnalysisState.JUDGED, None),
         (a_file(FileState.SUPERSEDED), AnalysisState.JUDGED, None),
+        (a_file(interim=Interim.CHANGING, outcome=Outcome.HUMAN), AnalysisState.JUDGED, Duty.DELIVER),
+        (a_file(interim=Interim.CHANGING, outcome=Outcome.PENDING), AnalysisState.JUDGED, Duty.ADMIT),
+        (a_file(interim=Interim.REPLACED), AnalysisState.QUEUED, Duty.DELIVER),
+        (a_file(interim=Interim.REPLACED, outcome=Outcome.PENDING), AnalysisState.QUEUED, None),
+        (a_file(interim=Interim.REPLACED, outcome=Outcome.PENDING), AnalysisState.JUDGED, Duty.DELIVER),
+        (a_file(interim=Interim.LATE), AnalysisState.AWAITING, Duty.DELIVER),
+        (a_file(FileState.DELIVERED, interim=Interim.LATE), AnalysisState.AWAITING, None),
     ],
 )
 def test_the_duty_of_a_file_follows_from_the_rows(
@@ -599,6 +663,11 @@ def checks() -> Iterator[sa.Connection]:
     engine.dispose()
 
 
+def rests_announced(row: File) -> bool:
+    """Tell whether it waits for nothing but its content or its verdict, and its sidecar says so."""
+    return row.due is None and row.outcome is Outcome.PENDING
+
+
 EVENT_OF_ANALYSIS = st.sampled_from(ANALYSIS_EVENTS)
 EVENT_OF_FILE = st.sampled_from(FILE_EVENTS)
 CHANCE = st.floats(min_value=0, max_value=1, exclude_max=True)
@@ -606,7 +675,9 @@ OTHERS = st.sampled_from([None, NOW + timedelta(days=1)])
 
 
 def of_a_kind(row: Any, event: Any) -> bool:
-    """Tell whether a random walk may take an event: a delivery needs an outcome first."""
+    """Tell whether a random walk may take an event: a delivery needs an outcome first, and something to be due."""
+    if isinstance(event, Destined) and row.due is None:
+        return False
     return not (isinstance(event, Delivered) and row.outcome is None)
 
 
@@ -661,6 +732,6 @@ def test_whatever_happens_to_a_file_the_ledger_takes_it(
         checks.execute(sa.delete(schema.files))
         checks.execute(sa.insert(schema.files).values(folder_id=1, **rows.file_values(row)))
         if row.state is FileState.WAITING:
-            assert (row.due is None) == (row.stuck_at is not None)
+            assert (row.due is None) == (row.stuck_at is not None or rests_announced(row))
         else:
             assert (None, None) == (row.due, row.stuck_at)

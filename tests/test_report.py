@@ -87,7 +87,14 @@ def test_the_status_document_is_that_of_the_design() -> None:
         "held": 5,
         "stuck": 6,
         "doubt": 7,
-        "outcomes": {"human": 3, "artificial": 3, "uncertain": 3, "rejected": 3},
+        "outcomes": {
+            "human": 3,
+            "artificial": 3,
+            "uncertain": 3,
+            "rejected": 3,
+            "pending": 3,
+            "unchecked": 3,
+        },
         "account": {"state": "ok", "reason": None, "next_probe_at": None},
         "folders": [
             {

@@ -4,7 +4,7 @@ All problems of a file are told at once, each with its dotted name, its value an
 mean is left to those that ask for them; the disk is looked at for the file itself and for the key alone.
 """
 
-from identifai_watch.config.folder import Events, Existing, Folder, Unsupported
+from identifai_watch.config.folder import Events, Existing, Folder, Orphans, Unsupported
 from identifai_watch.config.key import Key, read_key
 from identifai_watch.config.models import Api, Config, Ledger, Limits, Notify, Web, restart_needed
 from identifai_watch.config.options import Options, form_options
@@ -21,6 +21,7 @@ __all__ = [
     "Limits",
     "Notify",
     "Options",
+    "Orphans",
     "Unsupported",
     "Web",
     "dump",

@@ -28,7 +28,7 @@ from identifai_watch.config.values import (
 from identifai_watch.core import media as media_rules
 from identifai_watch.core import routing, settling
 from identifai_watch.core.model import Media, Outcome
-from identifai_watch.core.routing import Action
+from identifai_watch.core.routing import ROUTED, Action
 
 _RELOCATING = frozenset({Action.MOVE, Action.COPY})
 _PLACEHOLDERS = frozenset({"folder", "path"})
@@ -47,6 +47,13 @@ class Unsupported(StrEnum):
 
     LEAVE = "leave"
     REJECT = "reject"
+
+
+class Orphans(StrEnum):
+    """What becomes of the sidecar of a file that has been gone for a day."""
+
+    ASIDE = "aside"
+    KEEP = "keep"
 
 
 class Events(StrEnum):
@@ -81,6 +88,9 @@ class Folder(Section):
     artificial: Text = Field(default="artificial", validate_default=True)
     uncertain: Text = Field(default="uncertain", validate_default=True)
     rejected: Text = Field(default="rejected", validate_default=True)
+    unchecked: Text = Field(default="unchecked", validate_default=True)
+    release_after_minutes: Number = Field(default=0.0, ge=0, le=43_200)
+    orphans: Orphans = Orphans.ASIDE
     min_confidence: MinConfidence = Field(default_factory=lambda: thresholds(0.0))
     c2pa_generated: Literal["artificial", "uncertain", "ignore"] = "artificial"
     file_mode: Mode = 0o664
@@ -114,7 +124,7 @@ class Folder(Section):
             raise ValueError("holds an empty glob; leave it away")
         return globs
 
-    @field_validator("human", "artificial", "uncertain", "rejected")
+    @field_validator("human", "artificial", "uncertain", "rejected", "unchecked")
     @classmethod
     def _destination(cls, value: str, info: ValidationInfo) -> str:
         """Write a place inside the folder relative to it, and any other as an absolute path."""
@@ -181,13 +191,19 @@ class Folder(Section):
         return timedelta(seconds=self.settle_seconds)
 
     @property
+    def release_after(self) -> timedelta | None:
+        """How long a whole file may wait for its verdict before it is let go unchecked; None for ever."""
+        minutes = self.release_after_minutes
+        return timedelta(minutes=minutes) if minutes > 0 else None
+
+    @property
     def rescan(self) -> timedelta:
         """How long the truth may lag behind when no event tells."""
         return timedelta(seconds=self.rescan_seconds)
 
     def destinations(self) -> dict[Outcome, bytes]:
         """Return where each outcome goes: relative to the folder, or absolute outside of it."""
-        return {outcome: os.fsencode(getattr(self, outcome)) for outcome in Outcome}
+        return {outcome: os.fsencode(getattr(self, outcome)) for outcome in ROUTED}
 
     def own_places(self) -> tuple[bytes, ...]:
         """Return the destinations below the folder that hold its results, so that they never are its input.

@@ -4,7 +4,7 @@ The tables of ``lifecycle`` and the rules of ``gate`` say what follows.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from identifai_watch.core.model import Fingerprint, Label, Outcome, PauseReason, Verdict
 
@@ -184,7 +184,9 @@ class Reopened:
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """Its content changed: another row stands for this path now."""
+    """Its content changed: another row stands for this path now, or none, if what lies there is left alone."""
+
+    is_replaced: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +199,40 @@ class Seen:
     """It is there, as the ledger knows it."""
 
 
-FileEvent = Destined | Delivered | Undelivered | Reopened | Superseded | Missed | Seen | Retried
+@dataclass(frozen=True, slots=True)
+class Stirred:
+    """It is no longer the file that was judged, as far as that can be told unread: its verdict must not be believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """Its sidecar says that a verdict is pending."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """It was not judged within ``release_after_minutes``: it is let go unchecked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """Its sidecar, which nothing lay beside any more, was put aside, or there was none."""
+
+
+FileEvent = (
+    Destined
+    | Delivered
+    | Undelivered
+    | Reopened
+    | Superseded
+    | Missed
+    | Seen
+    | Retried
+    | Stirred
+    | Announced
+    | Expired
+    | Swept
+)
 
 
 # What happens to the account.
@@ -225,10 +260,14 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class Barred:
-    """The account may not be used now: wrong key, terms not accepted, no credits."""
+    """The account may not be used now: wrong key, terms not accepted, no credits, or the operator says so.
+
+    ``until`` is when an operator's pause ends by itself.
+    """
 
     why: PauseReason
     detail: str
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,11 @@ def wants_probe(account: Account, now: datetime) -> bool:
     )
 
 
+def is_over(account: Account, now: datetime) -> bool:
+    """Tell whether an operator's pause was for a time, and that has passed."""
+    return account.reason is PauseReason.OPERATOR and _is_due(account.next_probe_at, now)
+
+
 def after(account: Account, event: AccountEvent, now: datetime, chance: float = 0.5) -> Account:
     """Return the account after ``event``; ``chance`` in [0, 1) spreads the waits."""
     match event:
@@ -151,14 +156,15 @@ def after(account: Account, event: AccountEvent, now: datetime, chance: float = 
 
 
 def _barred(account: Account, event: Barred, now: datetime) -> Account:
-    """Return the account paused; an operator's pause is not replaced, and one that goes on probes ever slower."""
-    if account.reason is PauseReason.OPERATOR:
+    """Return the account paused; only an operator replaces an operator's pause, and one that goes on probes ever slower."""
+    if account.reason is PauseReason.OPERATOR and event.why is not PauseReason.OPERATOR:
         return account
-    again = account.state is AccountState.PAUSED and account.reason is event.why
+    is_operators = event.why is PauseReason.OPERATOR
+    again = account.state is AccountState.PAUSED and account.reason is event.why and not is_operators
     if again and account.next_probe_at is not None and not _is_due(account.next_probe_at, now):
         return account  # no probe: it was under way when the pause began
     probes = account.probes + 1 if again else 1
-    probe_at = None if event.why is PauseReason.OPERATOR else now + retry.probe_wait(probes)
+    probe_at = event.until if is_operators else now + retry.probe_wait(probes)
     return replace(
         account,
         state=AccountState.PAUSED,

@@ -14,11 +14,13 @@ from identifai_watch.core import polling, retry
 from identifai_watch.core.events import (
     Absent,
     AnalysisEvent,
+    Announced,
     Begun,
     Deferred,
     Delivered,
     Destined,
     Errored,
+    Expired,
     FileEvent,
     Judged,
     Lost,
@@ -33,13 +35,15 @@ from identifai_watch.core.events import (
     Reopened,
     Retried,
     Seen,
+    Stirred,
     Superseded,
+    Swept,
     Unanswered,
     Undelivered,
     Unsent,
     Uploaded,
 )
-from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Media
+from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Interim, Media, Outcome
 
 
 class Duty(StrEnum):
@@ -126,6 +130,9 @@ DUTIES: Mapping[AnalysisState, Duty | None] = {
 
 SETTLED = frozenset({AnalysisState.JUDGED, AnalysisState.REFUSED})
 
+ORPHAN_AFTER = timedelta(hours=24)
+"""How long the sidecar of a file that is gone waits for it to come back before it is put aside."""
+
 _F = FileState
 
 FILES: Mapping[FileState, Mapping[type[FileEvent], FileState | Tries]] = {
@@ -135,6 +142,9 @@ FILES: Mapping[FileState, Mapping[type[FileEvent], FileState | Tries]] = {
         Undelivered: _F.WAITING,
         Reopened: _F.WAITING,
         Retried: _F.WAITING,
+        Stirred: _F.WAITING,
+        Announced: _F.WAITING,
+        Expired: _F.WAITING,
         Superseded: _F.SUPERSEDED,
         Seen: _F.WAITING,
         Missed: Tries(counter="missing", at_most=1, again=_F.WAITING, then=_F.GONE),
@@ -142,6 +152,7 @@ FILES: Mapping[FileState, Mapping[type[FileEvent], FileState | Tries]] = {
     _F.DELIVERED: {
         Reopened: _F.WAITING,
         Retried: _F.WAITING,
+        Stirred: _F.WAITING,
         Superseded: _F.SUPERSEDED,
         Seen: _F.DELIVERED,
         Missed: Tries(counter="missing", at_most=1, again=_F.DELIVERED, then=_F.GONE),
@@ -152,9 +163,10 @@ FILES: Mapping[FileState, Mapping[type[FileEvent], FileState | Tries]] = {
         Missed: _F.GONE,
         Reopened: _F.GONE,
         Retried: _F.GONE,
+        Swept: _F.GONE,
     },
     # Another row stands for its path; whoever read it before it was replaced may still report on it.
-    _F.SUPERSEDED: {Seen: _F.SUPERSEDED, Missed: _F.SUPERSEDED},
+    _F.SUPERSEDED: {Seen: _F.SUPERSEDED, Missed: _F.SUPERSEDED, Swept: _F.SUPERSEDED},
 }
 
 
@@ -162,7 +174,12 @@ def duty(file: File, analysis: AnalysisState | None) -> Duty | None:
     """Return what has to be done for ``file``, whose analysis is in the state ``analysis`` (None: it has none)."""
     if file.state is not FileState.WAITING or file.held:
         return None
-    if file.refusal is not None or analysis in SETTLED:
+    is_told = file.outcome is Outcome.PENDING
+    if file.interim is Interim.CHANGING:
+        return Duty.ADMIT if is_told else Duty.DELIVER
+    if file.refusal is not None or analysis in SETTLED or file.interim is Interim.LATE:
+        return Duty.DELIVER
+    if file.interim is Interim.REPLACED and not is_told:
         return Duty.DELIVER
     return Duty.ADMIT if analysis is None else None
 
@@ -243,8 +260,18 @@ def advance_file(row: File, event: FileEvent, now: datetime, policy: Policy, cha
                 destination=None,
                 delivered_at=now,
                 missing=0,
+                release_at=None,
+                orphan_due=None,
+                # A delivery looks at the content: it is what was judged.
+                interim=None if row.interim is Interim.CHANGING else row.interim,
                 **_afresh(None),
             )
+        case Announced():
+            return replace(row, outcome=Outcome.PENDING, reason=None, destination=None, **_afresh(None))
+        case Stirred():
+            return row if row.interim is Interim.CHANGING else _interim(row, Interim.CHANGING, now)
+        case Expired():
+            return _interim(row, Interim.LATE, now)
         case Undelivered():
             return _undelivered(row, event, now, policy, chance)
         case Reopened() | Retried():
@@ -253,11 +280,16 @@ def advance_file(row: File, event: FileEvent, now: datetime, policy: Policy, cha
             reason = row.reason if row.stuck_at is None else None  # it said why the delivery was given up
             return replace(row, reason=reason, **_afresh(now))
         case Superseded():
-            return replace(row, destination=None, **_afresh(None))
+            orphan_due = None if event.is_replaced else _orphan_due(row, now)
+            return replace(row, destination=None, release_at=None, orphan_due=orphan_due, **_afresh(None))
         case Seen():
-            return replace(row, missing=0, **_afresh(now)) if was_gone else replace(row, missing=0)
+            return _seen(row, now, was_gone=was_gone)
         case Missed():
-            return row if state is not FileState.GONE else replace(row, **_afresh(None))
+            if state is not FileState.GONE or was_gone:
+                return row
+            return replace(row, orphan_due=_orphan_due(row, now + ORPHAN_AFTER), **_afresh(None))
+        case Swept():
+            return replace(row, orphan_due=None)
 
 
 def _follow(
@@ -284,6 +316,36 @@ def _cleared(due: datetime) -> dict[str, Any]:
 def _afresh(due: datetime | None) -> dict[str, Any]:
     """Return what a file that begins anew forgets of its failures; its next duty is at ``due``."""
     return {"due": due, "failures": 0, "failing_since": None, "stuck_at": None}
+
+
+def _seen(row: File, now: datetime, *, was_gone: bool) -> File:
+    """Return ``row`` that is there as the ledger knows it: what it was judged to be is told again if that was in doubt."""
+    row = replace(row, missing=0, orphan_due=None)
+    if row.interim is Interim.CHANGING:
+        return replace(row, interim=None, **_afresh(now))
+    return replace(row, **_afresh(now)) if was_gone else row
+
+
+def told(file: File, analysis: AnalysisState | None) -> Outcome | None:
+    """Return what people are told of ``file`` while there is no verdict that could be believed; None if there is one.
+
+    ``analysis`` is the state of its analysis, None if it has none.
+    """
+    if file.interim is Interim.CHANGING:
+        return Outcome.PENDING
+    if file.refusal is not None or analysis in SETTLED or file.interim is None:
+        return None
+    return Outcome.UNCHECKED if file.interim is Interim.LATE else Outcome.PENDING
+
+
+def _orphan_due(row: File, due: datetime) -> datetime | None:
+    """Return when the sidecar of a file that lies there no more is to be put aside; None if it never had one there."""
+    return due if row.outcome is not None and row.lies_at is None else None
+
+
+def _interim(row: File, why: Interim, now: datetime) -> File:
+    """Return ``row``, of which people are to be told something at once: it has no verdict to show."""
+    return replace(row, interim=why, release_at=None, destination=None, **_afresh(now))
 
 
 def _undelivered(row: File, event: Undelivered, now: datetime, policy: Policy, chance: float) -> File:

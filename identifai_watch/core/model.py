@@ -34,12 +34,26 @@ class Choice(StrEnum):
 
 
 class Outcome(StrEnum):
-    """Where a file ends: the four answers that people meet."""
+    """Where a file ends: the four answers that people meet, and what they are told while there is none.
+
+    ``PENDING`` stands in the sidecar of a file whose content changed, ``UNCHECKED`` in that of one which was not
+    judged in time.
+    """
 
     HUMAN = "human"
     ARTIFICIAL = "artificial"
     UNCERTAIN = "uncertain"
     REJECTED = "rejected"
+    PENDING = "pending"
+    UNCHECKED = "unchecked"
+
+
+class Interim(StrEnum):
+    """Why people are told something of a file before its verdict is there."""
+
+    CHANGING = "changing"  # it is no longer what was judged: its sidecar says so until it has settled
+    REPLACED = "replaced"  # it took the place of a judged file, whose sidecar must not be taken for its own
+    LATE = "late"  # it was not judged in time: it is let go unchecked, and stays where it then lies
 
 
 class AnalysisState(StrEnum):
@@ -178,6 +192,9 @@ class File:
     folder, or absolute when they begin with ``/``; so is ``copied_to``, where a copy of it was put. ``refusal`` is
     our own reason not to send it (format, size), found under the ``rules`` of that day.
     A ``held`` file is neither hashed nor sent; ``backlog`` marks what lay there before the daemon.
+    ``interim`` is why it is spoken of before its verdict, ``release_at`` when it is let go unchecked;
+    ``supersedes`` is the number of the judged file whose place it took. ``orphan_due`` is when the sidecar of a file
+    that is no longer there is put aside.
     """
 
     id: int
@@ -208,6 +225,10 @@ class File:
     lies_at: bytes | None = None
     copied_to: bytes | None = None
     missing: int = 0
+    interim: Interim | None = None
+    release_at: datetime | None = None
+    supersedes: int | None = None
+    orphan_due: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +236,7 @@ class Account:
     """The account's one row: whether it may be used, and from when on the next request may go.
 
     ``hold_until`` is the network's or a 429's wait; while ``holds`` is above 0 one request at a time probes.
-    ``next_probe_at`` and ``probes`` belong to a pause. ``succeeded_at`` is when a request last got through.
+    ``next_probe_at`` and ``probes`` belong to a pause; one that an operator made for a time ends then. ``succeeded_at`` is when a request last got through.
     """
 
     state: AccountState = AccountState.OK

@@ -35,6 +35,9 @@ VALID_STATES = frozenset({"valid", "trusted"})
 """What a C2PA validator says of a manifest whose signature holds, in lower case."""
 
 
+ROUTED = (Outcome.HUMAN, Outcome.ARTIFICIAL, Outcome.UNCERTAIN, Outcome.REJECTED, Outcome.UNCHECKED)
+"""The outcomes that a moved or copied file has a place for; while its verdict is pending it stays."""
+
 COULD_NOT_TELL = "identifAI could not tell"
 """The reason of an outcome whose verdict is ``unknown``: its label means nothing."""
 

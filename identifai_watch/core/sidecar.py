@@ -7,14 +7,23 @@ import base64
 import json
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from identifai_watch.core.model import Analysis, Decision, File, Provenance, Verdict
+from identifai_watch.core.model import Analysis, Decision, File, Interim, Outcome, Provenance, Verdict
 
 SCHEMA_VERSION = 1
 TOOL = "identifai-watch"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Previous:
+    """What was told of the content that lay at a path before: the ``file`` with its outcome, and its analysis."""
+
+    file: File
+    analysis: Analysis | None
 
 
 def document(
@@ -24,10 +33,12 @@ def document(
     response: object | None,
     version: str,
     now: datetime,
+    previous: Previous | None = None,
 ) -> dict[str, object]:
     """Return the sidecar of a file whose outcome is known.
 
-    ``response`` is the API's own element, parsed; ``now`` is the instant of this delivery, UTC.
+    ``response`` is the API's own element, parsed; ``now`` is the instant of this delivery, UTC. While a verdict is
+    pending nothing of an earlier one stands at the top: it is told under ``previous``.
 
     Raises:
         ValueError: The file has no outcome yet.
@@ -35,10 +46,35 @@ def document(
     if file.outcome is None:
         msg = f"file {file.id} has no outcome yet"
         raise ValueError(msg)
+    if file.outcome is Outcome.PENDING:
+        if file.interim is Interim.CHANGING:
+            file, analysis = replace(file, sha256=None), None  # what lies there now was not read yet
+        file, response = replace(file, decision=None), None
+    made = _document(file, analysis, response=response, version=version, now=now)
+    return made if previous is None else made | {"previous": _previous(previous)}
+
+
+def _previous(previous: Previous) -> dict[str, object]:
+    file, analysis = previous.file, previous.analysis
+    verdict = None if analysis is None else analysis.verdict
+    return {
+        "outcome": None if file.outcome is None else file.outcome.value,
+        "reason": file.reason,
+        "sha256": None if file.sha256 is None else file.sha256.hex(),
+        "verdict": None if verdict is None else _verdict(verdict),
+        "decision": None if file.decision is None else _decision(file.decision),
+        "identifier": None if analysis is None else analysis.identifier,
+        "judged_at": None if analysis is None else timestamp(analysis.judged_at),
+    }
+
+
+def _document(
+    file: File, analysis: Analysis | None, *, response: object | None, version: str, now: datetime
+) -> dict[str, object]:
     verdict = None if analysis is None else analysis.verdict
     return {
         "schema_version": SCHEMA_VERSION,
-        "outcome": file.outcome.value,
+        "outcome": None if file.outcome is None else file.outcome.value,
         "reason": file.reason,
         "file": _file(file),
         "verdict": None if verdict is None else _verdict(verdict),

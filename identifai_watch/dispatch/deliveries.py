@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
 from identifai_watch import duties
-from identifai_watch.core.events import Delivered, Destined, Undelivered
-from identifai_watch.core.model import File, Outcome
+from identifai_watch.config import Orphans
+from identifai_watch.core.events import Announced, Delivered, Destined, Swept, Undelivered
+from identifai_watch.core.model import File, Interim, Outcome
 from identifai_watch.core.routing import Action, destination
 from identifai_watch.delivery import Delivery, DeliveryError, Order, SourceChanged, SourceGone, Taken
 from identifai_watch.dispatch.missing import not_found
@@ -21,6 +23,9 @@ from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
 
 AT_ONCE = 20
+
+SWEEP_AGAIN = timedelta(hours=1)
+"""When a sidecar is put aside again that could not be."""
 
 Result = TypeVar("Result")
 
@@ -50,6 +55,7 @@ class Deliveries:
             if intake.patrol.health is not Health.UNAVAILABLE and room > 0:
                 for due in claims.claim_deliveries(tx, self._shift.claimant, now, folder_id, room):
                     self._route(tx, intake, due)
+                self._sweep(tx, intake, room)
 
     def _route(self, tx: Transaction, intake: Intake, due: Due) -> None:
         """Settle the outcome of one file and where it goes; a place that was committed before stays."""
@@ -58,13 +64,58 @@ class Deliveries:
             self._carry(intake, due)
             return
         outcome, reason = duties.outcome_of(due, intake.folder)
-        wanted = destination(file.path, outcome, intake.folder.routing_rules())
+        if outcome is Outcome.PENDING:
+            self._announce(tx, intake, replace(due, file=replace(file, outcome=outcome, reason=reason)))
+            return
+        wanted = _wanted(file, outcome, intake)
         if wanted is None:
             self._destine(intake, due, tx, Destined(outcome, reason, None))
             return
         order = self._order(intake, replace(due, file=replace(file, outcome=outcome, reason=reason)))
         then = partial(self._chosen, intake, due, outcome, reason)
         self._plan(intake, file, partial(duties.choose, order, wanted), then)
+
+    def _announce(self, tx: Transaction, intake: Intake, due: Due) -> None:
+        """Have a file's sidecar say that its verdict is pending; ``record`` keeps that to the ledger."""
+        if intake.folder.action is Action.RECORD:
+            self._advance(tx, due.file, Announced())
+            return
+        then = partial(self._announced, intake, due.file)
+        self._plan(intake, due.file, partial(duties.announce, self._order(intake, due)), then)
+
+    def _announced(self, intake: Intake, file: File, tx: Transaction, carried: Carried) -> None:
+        """Write that it was said; where nothing lies there is nobody to tell, and the scan sees it."""
+        self._under_way[intake.folder_id] -= 1
+        if isinstance(carried, DeliveryError):
+            self._undelivered(tx, intake, file, carried)
+            return
+        if self._advance(tx, file, Announced()) is not None:
+            self._shift.log.info("verdict pending", folder=file.folder, path=file.path)
+        if isinstance(carried, SourceGone):
+            not_found(tx, intake, file, self._shift.step(tx))
+
+    def _sweep(self, tx: Transaction, intake: Intake, room: int) -> None:
+        """Have the sidecars put aside that nothing lies beside any more."""
+        if intake.folder.orphans is Orphans.KEEP or intake.folder.action is Action.RECORD:
+            return
+        for due in claims.claim_orphans(
+            tx, self._shift.claimant, self._shift.clock(), intake.folder_id, room
+        ):
+            order, file = self._order(intake, due), due.file
+            self._plan(intake, file, partial(duties.put_aside, order), partial(self._swept, intake, file))
+
+    def _swept(self, intake: Intake, file: File, tx: Transaction, trouble: DeliveryError | None) -> None:
+        self._under_way[intake.folder_id] -= 1
+        if trouble is None:
+            self._advance(tx, file, Swept())
+            return
+        self._shift.log.warning("not put aside", folder=file.folder, path=file.path, reason=trouble.reason)
+        claims.postpone_orphan(tx, file.id, self._shift.clock() + SWEEP_AGAIN)
+        if trouble.folder_trouble:
+            intake.patrol.out_of_reach(trouble.reason)
+
+    def _advance(self, tx: Transaction, file: File, event: Announced | Swept) -> File | None:
+        return work.advance_file(tx, file.id, event, self._shift.step(tx), self._shift.claimant)
 
     def _chosen(
         self, intake: Intake, due: Due, outcome: Outcome, reason: str | None, tx: Transaction, chosen: Chosen
@@ -160,3 +211,12 @@ class Deliveries:
         self._under_way[intake.folder_id] -= 1
         self._shift.bug(error)
         self._postpone(tx, file, f"a bug: {error!r}")
+
+
+def _wanted(file: File, outcome: Outcome, intake: Intake) -> bytes | None:
+    """Return where a file is to go; one that was let go unchecked stays where it lies, but for the desk's decision."""
+    wanted = destination(file.path, outcome, intake.folder.routing_rules())
+    was_let_go = file.interim is Interim.LATE and file.delivered_at is not None and file.decision is None
+    if wanted is None or not was_let_go:
+        return wanted
+    return file.copied_to if intake.folder.action is Action.COPY else file.lies_at

@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError
 from identifai_watch.errors import LedgerError
 from identifai_watch.ledger import sqlite
 
-REVISION = "0001"
+REVISION = "0002"
 """The schema that this version speaks; a test holds it against the newest migration."""
 
 

@@ -124,6 +124,26 @@ def claim_deliveries(
     return [work.delivery(tx, file) for file in found]
 
 
+def claim_orphans(
+    tx: sa.Connection, claimant: Claimant, now: datetime, folder_id: int, limit: int
+) -> list[Delivery]:
+    """Claim files of one folder that lie there no more, and whose sidecar is to be put aside."""
+    query = (
+        work.select_files()
+        .where(files.c.folder_id == folder_id, files.c.orphan_due <= now, _is_free(files, now))
+        .order_by(files.c.orphan_due)
+        .limit(limit)
+    )
+    found = [rows.file(row) for row in tx.execute(query)]
+    _claim(tx, files, [file.id for file in found], claimant, now)
+    return [work.delivery(tx, file) for file in found]
+
+
+def postpone_orphan(tx: sa.Connection, file_id: int, until: datetime) -> None:
+    """Let a sidecar that could not be put aside be tried again later."""
+    tx.execute(sa.update(files).where(files.c.id == file_id).values(orphan_due=until, **work.UNCLAIMED))
+
+
 def next_due(tx: sa.Connection, now: datetime) -> datetime | None:
     """Return when the next upload or question that rests at ``now`` is due; what is due already is not asked for."""
     found: list[datetime] = []

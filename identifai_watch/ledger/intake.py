@@ -3,12 +3,30 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
-from identifai_watch.core.events import FileEvent, Missed, Present, Seen, Superseded
+from identifai_watch.core.events import (
+    Expired,
+    FileEvent,
+    Missed,
+    Present,
+    Reopened,
+    Seen,
+    Stirred,
+    Superseded,
+)
 from identifai_watch.core.lifecycle import SETTLED
-from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Fingerprint, Media
+from identifai_watch.core.model import (
+    Analysis,
+    AnalysisState,
+    File,
+    FileState,
+    Fingerprint,
+    Interim,
+    Media,
+)
 from identifai_watch.ledger import rows, work
 from identifai_watch.ledger.schema import EPOCH, analyses, files, folders, left
 from identifai_watch.ledger.tree import AT_ITS_PLACE
@@ -39,7 +57,10 @@ class Folder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """A file as it was found: ``path`` in bytes relative to the folder, ``priority`` the folder's."""
+    """A file as it was found: ``path`` in bytes relative to the folder, ``priority`` the folder's.
+
+    ``release_after`` is how long it may wait for its verdict before it is let go unchecked, None for ever.
+    """
 
     folder_id: int
     path: bytes
@@ -48,6 +69,7 @@ class Arrival:
     media: Media | None = None
     backlog: bool = False
     priority: int = 0
+    release_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,14 +142,16 @@ def admit(tx: sa.Connection, arrival: Arrival, content: Content, step: Step) -> 
     unleave(tx, arrival.folder_id, [arrival.path])
     analysis, is_new = _analysis(tx, arrival, content)
     before = at_place(tx, arrival.folder_id, arrival.path)
+    replaced: File | None = None
     if before is not None and before.sha256 not in {None, content.sha256}:
         _advance(tx, before, Superseded(), step)
-        before = None
+        before, replaced = None, before
     if before is not None and before.analysis_id is not None and before.media is content.media:
         return _same_again(tx, before, arrival, step)
+    is_settled = analysis.state in SETTLED
     row = before or _insert(tx, arrival)
     taken = replace(
-        row,
+        _in_place_of(row, replaced),
         fingerprint=arrival.fingerprint,
         state=FileState.WAITING,
         held=False,
@@ -138,7 +162,8 @@ def admit(tx: sa.Connection, arrival: Arrival, content: Content, step: Step) -> 
         refusal=None,
         duplicate=not is_new,
         hashed_at=step.now,
-        due=step.now if analysis.state in SETTLED else None,
+        due=step.now if is_settled or _was_told(replaced) else None,
+        release_at=None if is_settled or arrival.release_after is None else step.now + arrival.release_after,
         failures=0,
         failing_since=None,
         stuck_at=None,
@@ -150,9 +175,10 @@ def admit(tx: sa.Connection, arrival: Arrival, content: Content, step: Step) -> 
         tx,
         step,
         "admitted",
-        file_id=row.id,
-        analysis_id=analysis.id,
-        sha256=content.sha256.hex(),
+        file=taken,
+        analysis=analysis,
+        folder=taken.folder,
+        path=taken.path,
         duplicate=not is_new,
     )
     _wake(tx, analysis, arrival, step)
@@ -185,14 +211,14 @@ def refuse(tx: sa.Connection, arrival: Arrival, reason: str, rules: str, step: S
         missing=0,
     )
     work.put_file(tx, refused)
-    work.record(tx, step, "refused here", file_id=row.id, analysis_id=None, reason=reason)
+    work.record(tx, step, "refused here", file=refused, folder=row.folder, path=row.path, reason=reason)
 
 
 def leave(tx: sa.Connection, arrival: Arrival, reason: str, rules: str, step: Step) -> None:
     """Remember a file that is left alone, so that it is looked at again only when it or ``rules`` change."""
     before = at_place(tx, arrival.folder_id, arrival.path)
     if before is not None:
-        _advance(tx, before, Superseded(), step)
+        _advance(tx, before, Superseded(is_replaced=False), step)
     parent, name = rows.split(arrival.path)
     key = {"folder_id": arrival.folder_id, "parent": parent, "name": name}
     unleave(tx, arrival.folder_id, [arrival.path])
@@ -268,8 +294,87 @@ def missed(tx: sa.Connection, folder_id: int, paths: Iterable[bytes], step: Step
         # A file on its way to a committed destination is not missing: its delivery says where it is.
         elif file.state is not FileState.GONE and file.destination is None:
             after = _advance(tx, file, Missed(), step)
-            gone += after is not None and after.state is FileState.GONE
+            if after is not None and after.state is FileState.GONE:
+                gone += 1
+                _hand_over(tx, after, step)
     return gone
+
+
+def _hand_over(tx: sa.Connection, gone: File, step: Step) -> None:
+    """Let a file that another tool moved inside the tree keep what the desk decided of it; its sidecar is put aside.
+
+    It is the same file if it has the same content, size and time, and the same inode where there is one.
+    """
+    if gone.analysis_id is None:
+        return
+    shape = gone.fingerprint
+    query = (
+        _heirs(gone)
+        .where(files.c.size == shape.size, files.c.mtime_ns == shape.mtime_ns)
+        .where(files.c.inode.is_(None) if shape.inode is None else files.c.inode == shape.inode)
+    )
+    found = tx.execute(query).first()
+    if found is None:
+        return
+    heir = rows.file(found)
+    work.record(tx, step, "moved", file=gone, to=heir.path)
+    work.record(tx, step, "moved", file=heir, came_from=gone.path)
+    if gone.orphan_due is not None:
+        tx.execute(sa.update(files).where(files.c.id == gone.id).values(orphan_due=step.now))
+    if gone.decision is not None and heir.decision is None:
+        work.put_decision(tx, heir.id, gone.decision)
+        work.advance_file(tx, heir.id, Reopened(), step)
+
+
+def _heirs(gone: File) -> sa.Select[Any]:
+    """Return the query for the files of the same folder with the content of ``gone``, the latest first."""
+    return (
+        work.select_files()
+        .where(
+            files.c.analysis_id == gone.analysis_id,
+            folders.c.name == gone.folder,
+            work.PRESENT,
+            files.c.lies_at.is_(None),
+            files.c.id != gone.id,
+        )
+        .order_by(files.c.noticed_at.desc())
+        .limit(1)
+    )
+
+
+def stir(tx: sa.Connection, folder_id: int, path: bytes, seen: Fingerprint, step: Step) -> bool:
+    """Take in that a judged file looks otherwise now, so that nobody goes on believing its verdict; return whether.
+
+    A changed mode or inode alone is no sign of another content.
+    """
+    row = at_place(tx, folder_id, path)
+    if row is None or row.delivered_at is None or row.interim is Interim.CHANGING:
+        return False
+    if row.state not in {FileState.WAITING, FileState.DELIVERED}:
+        return False
+    if (row.fingerprint.size, row.fingerprint.mtime_ns) == (seen.size, seen.mtime_ns):
+        return False
+    work.advance_file(tx, row.id, Stirred(), step)
+    return True
+
+
+def expire(tx: sa.Connection, folder_id: int, step: Step, limit: int = 100) -> list[File]:
+    """Let the files go unchecked that have waited for their verdict too long; return them."""
+    query = (
+        work.select_files()
+        .where(files.c.folder_id == folder_id, files.c.release_at <= step.now, files.c.held.is_(False))
+        .order_by(files.c.release_at)
+        .limit(limit)
+    )
+    expired: list[File] = []
+    for found in map(rows.file, tx.execute(query)):
+        is_open = found.state is FileState.WAITING and found.interim is not Interim.CHANGING
+        after = work.advance_file(tx, found.id, Expired(), step) if is_open else None
+        if after is None:
+            tx.execute(sa.update(files).where(files.c.id == found.id).values(release_at=None))
+        else:
+            expired.append(after)
+    return expired
 
 
 def seen(tx: sa.Connection, folder_id: int, paths: Iterable[bytes], step: Step) -> None:
@@ -310,7 +415,7 @@ def release(
     """Release held files, the newest first; ``newer_than`` is compared with their modification. Returns how many."""
     query = _releasable(folder_id, newer_than, limit)
     released = tx.execute(sa.update(files).where(files.c.id.in_(query)).values(held=False)).rowcount
-    work.record(tx, step, "released", file_id=None, analysis_id=None, files=released)
+    work.record(tx, step, "released", files=released)
     return released
 
 
@@ -413,6 +518,19 @@ def _insert(tx: sa.Connection, arrival: Arrival) -> File:
     if row is None:
         raise LookupError(arrival.path)
     return row
+
+
+def _was_told(replaced: File | None) -> bool:
+    """Tell whether something lies beside a file that was replaced: a sidecar, which is not about the new one."""
+    return replaced is not None and replaced.outcome is not None and replaced.lies_at is None
+
+
+def _in_place_of(row: File, replaced: File | None) -> File:
+    """Return the row of a file with what it has to tell of the judged one whose place it took."""
+    if replaced is None or not _was_told(replaced):
+        return row
+    judged = replaced.id if replaced.delivered_at is not None else replaced.supersedes
+    return replace(row, interim=Interim.REPLACED, supersedes=judged)
 
 
 def _same_again(tx: sa.Connection, before: File, arrival: Arrival, step: Step) -> File:

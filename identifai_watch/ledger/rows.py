@@ -17,6 +17,7 @@ from identifai_watch.core.model import (
     File,
     FileState,
     Fingerprint,
+    Interim,
     Label,
     Media,
     Outcome,
@@ -115,6 +116,7 @@ def file_of(values: Mapping[str, Any]) -> File:
         state=FileState(values["state"]),
         media=None if values["media"] is None else Media(values["media"]),
         outcome=None if values["outcome"] is None else Outcome(values["outcome"]),
+        interim=None if values["interim"] is None else Interim(values["interim"]),
         decision=decision,
     )
 
@@ -122,7 +124,7 @@ def file_of(values: Mapping[str, Any]) -> File:
 _PLAIN = tuple(
     field.name
     for field in fields(File)
-    if field.name not in {"path", "fingerprint", "state", "media", "outcome", "decision"}
+    if field.name not in {"path", "fingerprint", "state", "media", "outcome", "interim", "decision"}
 )
 
 
@@ -139,6 +141,7 @@ def file_values(value: File) -> dict[str, Any]:
         "state": value.state,
         "media": value.media,
         "outcome": value.outcome,
+        "interim": value.interim,
         "decision": None if decision is None else decision.choice,
         "decision_reason": None if decision is None else decision.reason,
         "decided_by": None if decision is None else decision.by,

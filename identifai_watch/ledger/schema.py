@@ -15,6 +15,7 @@ from identifai_watch.core.model import (
     AnalysisState,
     Choice,
     FileState,
+    Interim,
     Media,
     Outcome,
     PauseReason,
@@ -101,7 +102,8 @@ def _claim() -> tuple[sa.Column[str], sa.Column[str], sa.Column[datetime]]:
 
 
 # A watched folder on one host. `filesystem` pins its root: what was mounted there when it was first seen.
-# `archived_at` is when its first full scan ended: what that scan found was there before the daemon.
+# `archived_at` is when its first full scan ended: what that scan found was there before the daemon. While it is
+# paused nothing of it is sent; without `paused_until` that is until somebody resumes it.
 folders = _table(
     "folders",
     sa.Column("id", sa.Integer, primary_key=True),
@@ -109,6 +111,10 @@ folders = _table(
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("filesystem", sa.Text),
     sa.Column("archived_at", Instant),
+    sa.Column("paused_at", Instant),
+    sa.Column("paused_until", Instant),
+    sa.Column("paused_by", sa.Text),
+    sa.Column("paused_why", sa.Text),
     sa.UniqueConstraint("node", "name"),
 )
 
@@ -217,8 +223,15 @@ files = _table(
     sa.Column("copied_to", sa.LargeBinary),
     _count("missing"),
     *_claim(),
+    # Why people are told something before the verdict is there, when the file is let go unchecked, the judged file
+    # whose place it took, and when the sidecar of a file that is gone is put aside.
+    sa.Column("interim", sa.Text),
+    sa.Column("release_at", Instant),
+    sa.Column("supersedes", sa.ForeignKey("files.id")),
+    sa.Column("orphan_due", Instant),
     one_of("media", Media),
     one_of("state", FileState),
+    one_of("interim", Interim),
     one_of("outcome", Outcome),
     one_of("decision", Choice),
     sa.CheckConstraint("sha256 IS NULL OR length(sha256) = 32", name="sha256_is_whole"),
@@ -259,6 +272,8 @@ _index(
 _index("ix_files_held", "files", "folder_id", "noticed_at", where="held = 1")
 _index("ix_files_refusal", "files", "folder_id", "rules", where="refusal IS NOT NULL")
 _index("ix_files_claim", "files", "claimed_by", "claim", where="claimed_by IS NOT NULL")
+_index("ix_files_release_at", "files", "folder_id", "release_at", where="release_at IS NOT NULL")
+_index("ix_files_orphan_due", "files", "folder_id", "orphan_due", where="orphan_due IS NOT NULL")
 
 # What was looked at and left alone, so that it is not looked at again until it or the configuration changes.
 left = _table(
@@ -275,7 +290,7 @@ left = _table(
     sa.Column("left_at", Instant, nullable=False),
 )
 
-# What happened, for ever: no row is changed or deleted.
+# What happened, for ever: no row is changed or deleted, and each carries a digest of itself and of the one before it.
 history = _table(
     "history",
     sa.Column("id", sa.Integer, primary_key=True),
@@ -285,6 +300,7 @@ history = _table(
     sa.Column("file_id", sa.ForeignKey("files.id")),
     sa.Column("analysis_id", sa.ForeignKey("analyses.id")),
     sa.Column("detail", sa.Text, nullable=False, server_default="{}"),
+    sa.Column("digest", sa.LargeBinary, nullable=False, server_default=sa.text("(x'')")),
 )
 _index("ix_history_file_id", "history", "file_id")
 _index("ix_history_analysis_id", "history", "analysis_id")
@@ -333,7 +349,8 @@ commands = _table(
 )
 _index("ix_commands_open", "commands", "id", where="done_at IS NULL")
 
-# What a daemon alone knows, for other processes: written on change and at most once a minute.
+# What a daemon alone knows, for other processes: written on change and at most once a minute. Without `ended_at` it
+# runs, or ended without a chance to say so.
 nodes = _table(
     "nodes",
     sa.Column("node", sa.Text, primary_key=True),
@@ -341,4 +358,5 @@ nodes = _table(
     sa.Column("since", Instant, nullable=False),
     sa.Column("seen_at", Instant, nullable=False),
     sa.Column("report", sa.Text, nullable=False),
+    sa.Column("ended_at", Instant),
 )

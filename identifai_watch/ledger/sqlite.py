@@ -143,6 +143,35 @@ def append_only(connection: sa.Connection, table: str) -> None:
         )
 
 
+def drop_append_only(connection: sa.Connection, table: str) -> None:
+    """Lift what ``append_only`` asks of the engine: for a migration, which puts it back."""
+    for verb in ("update", "delete"):
+        connection.exec_driver_sql(f"DROP TRIGGER {table}_no_{verb}")
+
+
+def rewrite_check(connection: sa.Connection, table: str, old: str, new: str) -> None:
+    """Let a CHECK of ``table`` say ``new`` where it said ``old``, which must be stricter, without copying its rows.
+
+    SQLite knows no other way to change a constraint in place (sqlite.org/lang_altertable.html, 7).
+
+    Raises:
+        LedgerError: The table has no such CHECK: it is not the one that this version made.
+    """
+    run = connection.exec_driver_sql
+    version = run("PRAGMA schema_version").scalar_one()
+    run("PRAGMA writable_schema=ON")
+    try:
+        changed = run(
+            "UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE type = 'table' AND name = ? AND instr(sql, ?)",
+            (old, new, table, old),
+        ).rowcount
+        run(f"PRAGMA schema_version={version + 1}")
+    finally:
+        run("PRAGMA writable_schema=RESET")
+    if changed != 1:
+        raise LedgerError(f"the table {table} is not as it was made: it has no CHECK ({old})")
+
+
 class NodeLock:
     """The lock that says a daemon is alive: one beside each ledger, held by the kernel for the process."""
 

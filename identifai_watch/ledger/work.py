@@ -17,6 +17,7 @@ from identifai_watch.core import lifecycle
 from identifai_watch.core.events import (
     Absent,
     AnalysisEvent,
+    Delivered,
     FileEvent,
     Judged,
     Overridden,
@@ -27,8 +28,9 @@ from identifai_watch.core.events import (
 from identifai_watch.core.lifecycle import SETTLED, Duty, Policy
 from identifai_watch.core.model import Analysis, AnalysisState, Decision, File, FileState, Media, Outcome
 from identifai_watch.core.sidecar import shown
-from identifai_watch.ledger import rows
-from identifai_watch.ledger.schema import account, analyses, answers, files, folders, history
+from identifai_watch.core.trail import Entry
+from identifai_watch.ledger import rows, trail
+from identifai_watch.ledger.schema import account, analyses, answers, files, folders
 
 PRESENT = files.c.state.in_([FileState.WAITING, FileState.DELIVERED])
 """The files that stand for something: what was replaced, or is gone, does not."""
@@ -56,12 +58,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A file whose verdict is to be put where people look, with all that its sidecar says."""
+    """A file whose verdict is to be put where people look, with all that its sidecar says.
+
+    ``previous`` is the judged file whose place it took.
+    """
 
     file: File
     analysis: Analysis | None
-    raw: bytes | None
-    heatmap: bytes | None
+    raw: bytes | None = None
+    heatmap: bytes | None = None
+    previous: "Delivery | None" = None
 
 
 def advance(
@@ -86,7 +92,7 @@ def advance(
     if isinstance(event, Judged):
         _keep_answer(tx, analysis_id, event.raw)
     if _is_news(before, after, event):
-        record(tx, step, event, file_id=None, analysis_id=analysis_id)
+        record(tx, step, event, analysis=after)
     if after.state in SETTLED and (before.state is not after.state or isinstance(event, Overridden)):
         _reopen_files(tx, analysis_id, step)
     elif before.state in SETTLED and after.state not in SETTLED:
@@ -132,8 +138,8 @@ def advance_file(
     if after == before and claimant is None:
         return after
     put_file(tx, after, keep_claim=keep_claim)
-    if before.state is not after.state or before.stuck_at != after.stuck_at:
-        record(tx, step, event, file_id=file_id, analysis_id=before.analysis_id)
+    if _is_news_of_file(before, after):
+        record(tx, step, event, file=after, **_ending(after, event))
     if before.state is not after.state and before.analysis_id is not None:
         _mind_presence(tx, before.analysis_id, after, step)
     return after
@@ -152,23 +158,32 @@ def record(
     step: Step,
     event: object,
     *,
-    file_id: int | None,
-    analysis_id: int | None,
+    file: File | None = None,
+    analysis: Analysis | None = None,
     **detail: Any,
 ) -> None:
-    """Write one line of history: what happened, by whom, to what."""
+    """Write one line of history: what happened, by whom, to what, with the hash and the identifier that it is about."""
     name = event if isinstance(event, str) else type(event).__name__.lower()
     said = {} if isinstance(event, str) else _said(event)
-    tx.execute(
-        sa.insert(history).values(
+    trail.append(
+        tx,
+        Entry(
             at=step.now,
             who=step.who,
             event=name,
-            file_id=file_id,
-            analysis_id=analysis_id,
-            detail=json.dumps(said | detail, default=_plain),
-        )
+            file_id=None if file is None else file.id,
+            analysis_id=analysis.id if analysis is not None else None if file is None else file.analysis_id,
+            detail=json.dumps(_subject(file, analysis) | said | detail, default=_plain),
+        ),
     )
+
+
+def _subject(file: File | None, analysis: Analysis | None) -> dict[str, Any]:
+    """Return what a line of history is about, for whoever reads it without the rows that it points to."""
+    sha256 = analysis.sha256 if analysis is not None else None if file is None else file.sha256
+    identifier = None if analysis is None else analysis.identifier
+    named = {"sha256": None if sha256 is None else sha256.hex(), "identifier": identifier}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def file(tx: sa.Connection, file_id: int) -> File | None:
@@ -264,7 +279,7 @@ def _latest_edition(tx: sa.Connection, of: Analysis) -> Analysis:
 def _put_edition(tx: sa.Connection, file: File, edition: Analysis, step: Step) -> None:
     """Let a file have another edition of its analysis."""
     tx.execute(sa.update(files).where(files.c.id == file.id).values(analysis_id=edition.id))
-    record(tx, step, "rejudged", file_id=file.id, analysis_id=edition.id, edition=edition.edition)
+    record(tx, step, "rejudged", file=file, analysis=edition, edition=edition.edition)
 
 
 def files_of(tx: sa.Connection, analysis_id: int) -> list[File]:
@@ -319,7 +334,7 @@ def select_files() -> sa.Select[Any]:
 def delivery(tx: sa.Connection, file: File) -> Delivery:
     """Return all that the delivery of ``file`` needs."""
     if file.analysis_id is None:
-        return Delivery(file=file, analysis=None, raw=None, heatmap=None)
+        return Delivery(file=file, analysis=None, previous=_previous(tx, file))
     found = tx.execute(sa.select(*rows.ANALYSIS_COLUMNS).where(analyses.c.id == file.analysis_id)).one()
     answer = tx.execute(
         sa.select(answers.c.raw, answers.c.heatmap).where(answers.c.analysis_id == found.id)
@@ -329,6 +344,17 @@ def delivery(tx: sa.Connection, file: File) -> Delivery:
         analysis=rows.analysis(found),
         raw=None if answer is None else zlib.decompress(answer.raw),
         heatmap=None if answer is None else answer.heatmap,
+        previous=_previous(tx, file),
+    )
+
+
+def _previous(tx: sa.Connection, of: File) -> Delivery | None:
+    """Return the judged file whose place ``of`` took, if that is to be told."""
+    before = None if of.interim is None or of.supersedes is None else file(tx, of.supersedes)
+    if before is None:
+        return None
+    return Delivery(
+        file=before, analysis=None if before.analysis_id is None else analysis(tx, before.analysis_id)
     )
 
 
@@ -371,6 +397,21 @@ def _is_news(before: Analysis, after: Analysis, event: AnalysisEvent) -> bool:
         return False
     told = (before.state, before.doubt, before.stuck_at, before.verdict)
     return told != (after.state, after.doubt, after.stuck_at, after.verdict)
+
+
+def _is_news_of_file(before: File, after: File) -> bool:
+    """Tell whether history should know: a change of state, of what people are told, or giving up; not each look."""
+    told = (before.state, before.stuck_at, before.interim, before.outcome is Outcome.PENDING)
+    return told != (after.state, after.stuck_at, after.interim, after.outcome is Outcome.PENDING)
+
+
+def _ending(file: File, event: FileEvent) -> dict[str, Any]:
+    """Return what was told of a file that is delivered: outcome and reason, and the desk's decision if it counted."""
+    if not isinstance(event, Delivered):
+        return {}
+    choice = None if file.decision is None else file.decision.choice
+    said = {"outcome": file.outcome, "reason": file.reason, "decision": choice}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _mind_presence(tx: sa.Connection, analysis_id: int, file: File, step: Step) -> None:

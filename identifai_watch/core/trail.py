@@ -1,0 +1,39 @@
+"""The audit trail's chain: each line of history carries a digest of itself and of the line before it.
+
+Whoever changes, inserts or removes a line breaks every digest after it, and whoever knows a later head (the log has
+one for each day) can tell that the whole chain was made anew. Reading and writing the lines is left to ``ledger``.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+BEGINNING = bytes(32)
+"""What stands before the first line."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of history: what happened, by whom, to what; ``detail`` is JSON, byte for byte as it is kept."""
+
+    at: datetime
+    who: str
+    event: str
+    file_id: int | None
+    analysis_id: int | None
+    detail: str
+
+
+def digest(before: bytes, entry: Entry) -> bytes:
+    """Return the SHA-256 of a line and of the digest ``before`` it.
+
+    What is hashed is that digest, and the line as a JSON array without blanks in UTF-8: ``[at, who, event, file,
+    analysis, detail]``, with ``at`` in microseconds since 1970 UTC. Anybody can compute it from an export.
+    """
+    at = (entry.at - _EPOCH) // _EPOCH.resolution
+    line = [at, entry.who, entry.event, entry.file_id, entry.analysis_id, entry.detail]
+    text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(before + text.encode("utf-8", "backslashreplace")).digest()

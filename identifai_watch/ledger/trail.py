@@ -1,0 +1,124 @@
+"""History: what happened, by whom, to what. No line is ever changed or deleted, and each is chained to the one before."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from identifai_watch.core import trail
+from identifai_watch.core.trail import BEGINNING, Entry
+from identifai_watch.ledger.schema import files, folders, history
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line as it is kept, with the file that it is about, if it is about one; ``path`` is where it was noticed."""
+
+    id: int
+    entry: Entry
+    digest: bytes
+    folder: str | None
+    parent: bytes | None
+    name: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The end of the chain: the number of the last line, how many there are, and the last digest."""
+
+    id: int
+    lines: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """The first line whose digest does not follow from the line before it."""
+
+    id: int
+    at: datetime
+    event: str
+
+
+def append(tx: sa.Connection, entry: Entry) -> None:
+    """Write one line, chained to the last one; the transaction that writes is the only one that does."""
+    last = tx.execute(sa.select(history.c.digest).order_by(history.c.id.desc()).limit(1)).scalar()
+    tx.execute(
+        sa.insert(history).values(
+            at=entry.at,
+            who=entry.who,
+            event=entry.event,
+            file_id=entry.file_id,
+            analysis_id=entry.analysis_id,
+            detail=entry.detail,
+            digest=trail.digest(BEGINNING if last is None else last, entry),
+        )
+    )
+
+
+def head(tx: sa.Connection, *, before: datetime | None = None) -> Head | None:
+    """Return the end of the chain, as it is or as it was ``before`` an instant; None if there was no line."""
+    query = sa.select(history.c.id, history.c.digest).order_by(history.c.id.desc()).limit(1)
+    if before is not None:
+        query = query.where(history.c.at < before)
+    found = tx.execute(query).first()
+    if found is None:
+        return None
+    number = tx.execute(
+        sa.select(sa.func.count()).select_from(history).where(history.c.id <= found.id)
+    ).scalar_one()
+    return Head(id=found.id, lines=number, digest=found.digest)
+
+
+def gap(tx: sa.Connection) -> Gap | None:
+    """Walk the whole chain, and return where it breaks first; None if it is whole."""
+    before = BEGINNING
+    for row in tx.execute(sa.select(history).order_by(history.c.id), execution_options={"yield_per": 1000}):
+        before = trail.digest(before, _entry(row))
+        if before != row.digest:
+            return Gap(id=row.id, at=row.at, event=row.event)
+    return None
+
+
+def has(tx: sa.Connection, digest: bytes) -> bool:
+    """Tell whether a line has this digest: a head that was written down elsewhere must be found in the chain."""
+    query = sa.select(history.c.id).where(history.c.digest == digest).limit(1)
+    return tx.execute(query).first() is not None
+
+
+def lines(
+    tx: sa.Connection, *, after: int = 0, since: datetime | None = None, limit: int | None = None
+) -> Iterator[Line]:
+    """Iterate over the lines behind the line ``after`` in the order in which they were written."""
+    query = (
+        sa.select(history, folders.c.name.label("folder"), files.c.parent, files.c.name)
+        .outerjoin(files, files.c.id == history.c.file_id)
+        .outerjoin(folders, folders.c.id == files.c.folder_id)
+        .where(history.c.id > after)
+        .order_by(history.c.id)
+        .limit(limit)
+    )
+    if since is not None:
+        query = query.where(history.c.at >= since)
+    for row in tx.execute(query, execution_options={"yield_per": 500}):
+        yield Line(
+            id=row.id,
+            entry=_entry(row),
+            digest=row.digest,
+            folder=row.folder,
+            parent=row.parent,
+            name=row.name,
+        )
+
+
+def _entry(row: sa.Row[Any]) -> Entry:
+    return Entry(
+        at=row.at,
+        who=row.who,
+        event=row.event,
+        file_id=row.file_id,
+        analysis_id=row.analysis_id,
+        detail=row.detail,
+    )
