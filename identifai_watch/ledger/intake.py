@@ -182,6 +182,8 @@ def admit(tx: sa.Connection, arrival: Arrival, content: Content, step: Step) -> 
         duplicate=not is_new,
     )
     _wake(tx, analysis, arrival, step)
+    if not is_new:
+        _mind_move_to(tx, taken, step)
     return taken
 
 
@@ -296,27 +298,51 @@ def missed(tx: sa.Connection, folder_id: int, paths: Iterable[bytes], step: Step
             after = _advance(tx, file, Missed(), step)
             if after is not None and after.state is FileState.GONE:
                 gone += 1
-                _hand_over(tx, after, step)
+                _mind_move_from(tx, after, step)
     return gone
 
 
-def _hand_over(tx: sa.Connection, gone: File, step: Step) -> None:
-    """Let a file that another tool moved inside the tree keep what the desk decided of it; its sidecar is put aside.
-
-    It is the same file if it has the same content, size and time, and the same inode where there is one.
-    """
+def _mind_move_from(tx: sa.Connection, gone: File, step: Step) -> None:
+    """See whether a file that is gone lies somewhere else in its folder, and have it keep what it had there."""
     if gone.analysis_id is None:
         return
-    shape = gone.fingerprint
-    query = (
-        _heirs(gone)
-        .where(files.c.size == shape.size, files.c.mtime_ns == shape.mtime_ns)
-        .where(files.c.inode.is_(None) if shape.inode is None else files.c.inode == shape.inode)
+    found = tx.execute(_the_same(gone, work.PRESENT)).first()
+    if found is not None:
+        _hand_over(tx, gone, rows.file(found), step)
+
+
+def _mind_move_to(tx: sa.Connection, heir: File, step: Step) -> None:
+    """See whether a file that came is one that is gone from another place of its folder, and have it keep what it had."""
+    found = tx.execute(_the_same(heir, files.c.state == FileState.GONE)).first()
+    if found is not None:
+        _hand_over(tx, rows.file(found), heir, step)
+
+
+def _the_same(file: File, which: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Return the query for the other files of a folder that are this very file under another name, the latest first.
+
+    It is the same one if it has the same content, size and time, and the same inode where there is one.
+    """
+    shape = file.fingerprint
+    return (
+        work.select_files()
+        .where(
+            files.c.analysis_id == file.analysis_id,
+            folders.c.name == file.folder,
+            which,
+            files.c.lies_at.is_(None),
+            files.c.id != file.id,
+            files.c.size == shape.size,
+            files.c.mtime_ns == shape.mtime_ns,
+            files.c.inode.is_(None) if shape.inode is None else files.c.inode == shape.inode,
+        )
+        .order_by(files.c.id.desc())
+        .limit(1)
     )
-    found = tx.execute(query).first()
-    if found is None:
-        return
-    heir = rows.file(found)
+
+
+def _hand_over(tx: sa.Connection, gone: File, heir: File, step: Step) -> None:
+    """Let a file that another tool moved inside the tree keep what the desk decided; its old sidecar is put aside."""
     work.record(tx, step, "moved", file=gone, to=heir.path)
     work.record(tx, step, "moved", file=heir, came_from=gone.path)
     if gone.orphan_due is not None:
@@ -324,22 +350,6 @@ def _hand_over(tx: sa.Connection, gone: File, step: Step) -> None:
     if gone.decision is not None and heir.decision is None:
         work.put_decision(tx, heir.id, gone.decision)
         work.advance_file(tx, heir.id, Reopened(), step)
-
-
-def _heirs(gone: File) -> sa.Select[Any]:
-    """Return the query for the files of the same folder with the content of ``gone``, the latest first."""
-    return (
-        work.select_files()
-        .where(
-            files.c.analysis_id == gone.analysis_id,
-            folders.c.name == gone.folder,
-            work.PRESENT,
-            files.c.lies_at.is_(None),
-            files.c.id != gone.id,
-        )
-        .order_by(files.c.noticed_at.desc())
-        .limit(1)
-    )
 
 
 def stir(tx: sa.Connection, folder_id: int, path: bytes, seen: Fingerprint, step: Step) -> bool:
