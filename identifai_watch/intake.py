@@ -29,7 +29,14 @@ from identifai_watch.folder.rules import why_not_file
 from identifai_watch.folder.scan import Back, Changed, Finding, Missing, New, Summary, Unlisted
 from identifai_watch.folder.watch import Notice, NoticeKind
 from identifai_watch.ledger import Transaction, intake
-from identifai_watch.ledger.intake import LEFT_AS_OLD, LEFT_BY_NAME, Arrival, Content
+from identifai_watch.ledger.intake import (
+    LASTING,
+    LEFT_AS_OLD,
+    LEFT_BY_NAME,
+    LEFT_WITHDRAWN,
+    Arrival,
+    Content,
+)
 from identifai_watch.patrol import Findings, Health, Patrol
 from identifai_watch.places import rules_key, rules_of
 from identifai_watch.shift import Shift
@@ -82,7 +89,9 @@ class Intake:
         self.folder_id = known.id
         self._is_archived = known.archived_at is not None
         self.patrol.open(known.id)
-        kept = {self._rules_key} | ({LEFT_AS_OLD} if self.folder.existing is not Existing.JUDGE else set())
+        kept = {self._rules_key, LEFT_WITHDRAWN}
+        if self.folder.existing is not Existing.JUDGE:
+            kept.add(LEFT_AS_OLD)
         anew = intake.forget_left(tx, known.id, *kept) + intake.reconsider(tx, known.id, self._rules_key)
         if anew:
             self._log.info("rules changed", looked_at_anew=anew)
@@ -295,7 +304,7 @@ class Intake:
         """Tell whether the ledger has this very file already: an event told of nothing new."""
         left = intake.left_as(tx, self.folder_id, path)
         if left is not None:
-            return left[0] in {self._rules_key, LEFT_AS_OLD} and left[1] == fingerprint
+            return left[0] in {self._rules_key, *LASTING} and left[1] == fingerprint
         row = intake.at_place(tx, self.folder_id, path)
         if row is None or row.fingerprint != fingerprint:
             return False
@@ -385,6 +394,9 @@ class Intake:
                 self._log.warning("file cannot be read", path=path, reason=str(found))
 
     def _admit(self, tx: Transaction, path: bytes, entry: Entry, found: Digest) -> None:
+        left = intake.left_as(tx, self.folder_id, path)
+        if left is not None and left == (LEFT_WITHDRAWN, found.fingerprint):
+            return  # it was withdrawn while it was read
         name = path.rpartition(b"/")[2]
         judged = media.judge(name, found.sniffed, found.fingerprint.size, self._policy)
         if not isinstance(judged, media.Send):
@@ -478,7 +490,7 @@ class Intake:
         row = intake.at_place(tx, self.folder_id, finding.path)
         seen = finding.fingerprint
         if row is None:
-            return self._stays_ignored(tx, finding)
+            return self._stays_left(tx, finding)
         if not intake.rests(row):
             return False
         if (row.fingerprint.size, row.fingerprint.mtime_ns) != (seen.size, seen.mtime_ns):
@@ -487,14 +499,14 @@ class Intake:
         intake.seen(tx, self.folder_id, [finding.path], self._shift.step(tx))
         return True
 
-    def _stays_ignored(self, tx: Transaction, finding: Changed) -> bool:
-        """Go on ignoring a file of the archive whose mode or inode is another now."""
+    def _stays_left(self, tx: Transaction, finding: Changed) -> bool:
+        """Go on leaving a file alone that is of the archive, or withdrawn, and whose mode or inode is another now."""
         left = intake.left_as(tx, self.folder_id, finding.path)
-        if left is None or left[0] != LEFT_AS_OLD:
+        if left is None or left[0] not in LASTING:
             return False
         if (left[1].size, left[1].mtime_ns) != (finding.fingerprint.size, finding.fingerprint.mtime_ns):
             return False
-        intake.leave(tx, self._archived(finding), IGNORED, LEFT_AS_OLD, self._shift.step(tx))
+        intake.touch_left(tx, self.folder_id, finding.path, finding.fingerprint)
         return True
 
     def _archived(self, finding: New | Changed) -> Arrival:

@@ -9,9 +9,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from identifai_watch.core import gate
 from identifai_watch.core.events import Barred, Overridden, Reopened, Resumed, Retried
 from identifai_watch.core.model import (
     Account,
+    AccountState,
     Analysis,
     Choice,
     Decision,
@@ -20,7 +22,7 @@ from identifai_watch.core.model import (
     Label,
     PauseReason,
 )
-from identifai_watch.ledger import Transaction, budget, intake, work
+from identifai_watch.ledger import Transaction, budget, holds, intake, work
 from identifai_watch.ledger.desk import Command
 from identifai_watch.ledger.work import Step
 
@@ -36,18 +38,61 @@ def carry_out(tx: Transaction, command: Command, step: Step) -> Answer:
 
 
 def _pause(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
-    """Send nothing more until ``resume``; verdicts still come in."""
+    """Send nothing more, or nothing more of one folder, until ``resume`` or then; verdicts still come in."""
     why = str(arguments.get("why") or "by hand")
-    _, after = budget.advance_account(tx, Barred(PauseReason.OPERATOR, why), step.now, step.chance)
-    work.record(tx, step, "paused", why=why)
+    said = arguments.get("until")
+    until = None if said is None else datetime.fromisoformat(said)
+    name = arguments.get("folder")
+    if name is not None:
+        holds.pause(tx, _folder_id(tx, arguments), step, why=why, until=until)
+        work.record(tx, step, "paused", folder=name, why=why, until=said)
+        return {"state": AccountState.PAUSED, "folder": name}
+    _, after = budget.advance_account(
+        tx, Barred(PauseReason.OPERATOR, why, until=until), step.now, step.chance
+    )
+    work.record(tx, step, "paused", why=why, until=said)
     return {"state": after.state}
 
 
-def _resume(tx: Transaction, _arguments: Mapping[str, Any], step: Step) -> Answer:
+def _resume(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
     """Send again; a pause that the account itself is in is probed at once."""
+    name = arguments.get("folder")
+    if name is not None:
+        was_paused = holds.resume(tx, _folder_id(tx, arguments))
+        if was_paused:
+            work.record(tx, step, "resumed", folder=name)
+        return {"folder": name, "was_paused": was_paused}
     _, after = budget.advance_account(tx, Resumed(), step.now, step.chance)
     work.record(tx, step, "resumed")
-    return {"state": after.state, "reason": after.reason}
+    paused = [pause.folder for pause in holds.pauses(tx)]
+    return {"state": after.state, "reason": after.reason, "folders_paused": paused}
+
+
+def end_pauses(tx: Transaction, step: Step) -> list[str]:
+    """End the pauses whose time is over; return what is sent again, in words."""
+    ended: list[str] = []
+    if gate.is_over(budget.account(tx), step.now):
+        budget.advance_account(tx, Resumed(), step.now, step.chance)
+        work.record(tx, step, "resumed", why="its time is over")
+        ended.append("the account")
+    for pause in holds.pauses(tx):
+        if pause.until is not None and pause.until <= step.now:
+            holds.resume(tx, pause.folder_id)
+            work.record(tx, step, "resumed", folder=pause.folder, why="its time is over")
+            ended.append(f"folder {pause.folder}")
+    return ended
+
+
+def _withdraw(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
+    """Keep files from being sent; what was sent already goes its way."""
+    reason = f"withdrawn by {step.who}: {arguments.get('why') or 'by hand'}"
+    chosen = holds.queued(tx, _folder_id(tx, arguments)) if "folder" in arguments else _files(tx, arguments)
+    withdrawn = sum(holds.withdraw(tx, file, reason, step) for file in chosen)
+    return {"withdrawn": withdrawn, "kept": len(chosen) - withdrawn}
+
+
+def _folder_id(tx: Transaction, arguments: Mapping[str, Any]) -> int:
+    return intake.folder(tx, str(arguments["node"]), str(arguments["folder"])).id
 
 
 def _retry(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
@@ -55,7 +100,10 @@ def _retry(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
     retried = 0
     for file in _files(tx, arguments):
         analysis = None if file.analysis_id is None else work.analysis(tx, file.analysis_id)
-        if file.state is FileState.SUPERSEDED or not _can_be_retried(file, analysis):
+        if file.state is FileState.SUPERSEDED:
+            retried += holds.take_back(tx, file, step)
+            continue
+        if not _can_be_retried(file, analysis):
             continue
         if analysis is not None:
             work.advance(tx, analysis.id, Retried(), step)
@@ -110,8 +158,7 @@ def _overridden(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> An
 def _release(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
     """Release held files, the newest first."""
     newer = arguments.get("newer_than")
-    name = arguments.get("folder")
-    folder_id = None if name is None else intake.folder(tx, str(arguments["node"]), str(name)).id
+    folder_id = None if arguments.get("folder") is None else _folder_id(tx, arguments)
     released = intake.release(
         tx,
         step,
@@ -134,6 +181,7 @@ def _rejudge(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answe
 ORDERS: Mapping[str, Callable[[Transaction, Mapping[str, Any], Step], Answer]] = {
     "pause": _pause,
     "resume": _resume,
+    "withdraw": _withdraw,
     "retry": _retry,
     "decide": _decide,
     "overridden": _overridden,

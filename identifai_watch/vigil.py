@@ -48,6 +48,8 @@ class Vigil:
     def keep(self, tx: Transaction) -> None:
         """Hold the claims, have a new key tried, set hung folders aside, forget old requests."""
         shift, now = self._shift, self._shift.clock()
+        for what in orders.end_pauses(tx, shift.step(tx)):
+            shift.log.info("pause over", what=what)
         if now - self._renewed_at >= RENEW_EVERY:
             self._renewed_at = now
             claims.renew(tx, shift.claimant, now)

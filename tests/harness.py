@@ -89,10 +89,10 @@ class House:
         return configuration.load(self.config_path, {})
 
     @contextmanager
-    def daemon(self, key: Callable[[], str] = lambda: KEY) -> Iterator[Daemon]:
-        """Run the real daemon in a thread of this process."""
+    def daemon(self, key: Callable[[], str] = lambda: KEY, *, node: str = "here") -> Iterator[Daemon]:
+        """Run the real daemon in a thread of this process; commands speak of the folders of their host's ``node``."""
         ignore_sigio()
-        with Ledger(self.ledger_url, node="here") as ledger:
+        with Ledger(self.ledger_url, node=node) as ledger:
             daemon = Daemon(Shift(config=self.config(), ledger=ledger), key, reload=self.config)
             failed: list[BaseException] = []
             thread = threading.Thread(target=_guarded, args=(daemon.run, failed))

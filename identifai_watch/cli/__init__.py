@@ -28,6 +28,7 @@ COMMANDS = {
     "backlog": ("acting", "Show what is held, and release it."),
     "pause": ("acting", "Send nothing more until resumed; verdicts still come in."),
     "resume": ("acting", "Send again."),
+    "withdraw": ("acting", "Keep files from being sent that still wait for it."),
     "retry": ("acting", "Try again what is stuck or was refused."),
     "decide": ("acting", "Record the desk's own judgement of a file."),
     "export": ("reading", "Write files and verdicts as CSV or JSON lines."),

@@ -164,34 +164,126 @@ def _folder_name(config: Config, name: str) -> str:
     return name
 
 
-# The account.
+# What is sent.
+
+
+class Lasting(click.ParamType[timedelta]):
+    """A length of time: 30m, 2h, 7d, 1w."""
+
+    name = "length"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Return the length; what cannot be read, and nothing at all, is a usage error."""
+        length = _AGO.fullmatch(str(value).strip())
+        if length is None or float(length[1]) == 0:
+            self.fail(f"{value!r} is no length of time; write 30m, 2h, 7d or 1w", param, ctx)
+        return float(length[1]) * _UNITS[length[2].lower()]
 
 
 @click.command("pause")
+@click.option("--folder", "name", help="Only this folder; the others go on.")
+@click.option("--for", "lasting", type=Lasting(), help="End by itself after 30m, 2h, 7d; else until resume.")
 @click.option("--why", default="by hand", show_default=True, help="For whoever looks at the status.")
 @config_option
 @json_option
-def pause_command(why: str, config_path: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's flag
-    """Send nothing more until resumed; verdicts still come in."""
+def pause_command(
+    name: str | None,
+    lasting: timedelta | None,
+    why: str,
+    config_path: Path | None,
+    as_json: bool,  # noqa: FBT001 - click's flag
+) -> None:
+    """Send nothing more until resumed; verdicts still come in, and are delivered.
+
+    It works without a daemon and without a key, and holds through restarts.
+    """
     config = load(config_path)
+    until = None if lasting is None else utc_now() + lasting
+    arguments: dict[str, Any] = {"why": why, "until": None if until is None else until.isoformat()}
+    what, again = "nothing more is sent", "identifai-watch resume"
+    if name is not None:
+        arguments["folder"] = _folder_name(config, name)
+        what, again = f"nothing more of folder {name} is sent", f"{again} --folder {name}"
     with opened(config) as ledger:
-        answer = give(config, ledger, "pause", {"why": why})
-    words = "Paused: nothing more is sent, verdicts still come in. identifai-watch resume goes on."
-    tell(answer, words, as_json=as_json)
+        answer = give(config, ledger, "pause", arguments | {"node": ledger.node})
+    ends = "" if until is None else f" until {until:%Y-%m-%d %H:%M} UTC"
+    tell(answer, f"Paused{ends}: {what}, verdicts still come in. {again} goes on.", as_json=as_json)
 
 
 @click.command("resume")
+@click.option("--folder", "name", help="This folder, where it alone was paused.")
 @config_option
 @json_option
-def resume_command(config_path: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's flag
+def resume_command(name: str | None, config_path: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's flag
     """Send again; a pause that the account itself is in is looked at now."""
     config = load(config_path)
     with opened(config) as ledger:
-        answer = give(config, ledger, "resume", {})
+        arguments = {} if name is None else {"folder": _folder_name(config, name), "node": ledger.node}
+        answer = give(config, ledger, "resume", arguments)
+    tell(answer, _resumed(answer or {}, name), as_json=as_json)
+
+
+def _resumed(answer: dict[str, Any], name: str | None) -> str:
+    if name is not None:
+        return (
+            f"Folder {name} is sent again." if answer.get("was_paused") else f"Folder {name} was not paused."
+        )
     words = "Sending again."
-    if answer is not None and answer.get("reason") is not None:
+    if answer.get("reason") is not None:
         words = f"The account itself is paused ({answer['reason']}); it is looked at again now."
-    tell(answer, words, as_json=as_json)
+    if answer.get("folders_paused"):
+        folders = ", ".join(answer["folders_paused"])
+        words += f" Still paused by themselves: {folders} (identifai-watch resume --folder NAME)."
+    return words
+
+
+@click.command("withdraw")
+@paths_argument
+@click.option("--folder", "name", help="All of this folder that wait to be sent.")
+@click.option(
+    "--state",
+    type=click.Choice(["queued"]),
+    help="With --folder: which of its files; what is sent already cannot be withdrawn.",
+)
+@click.option(
+    "--why", default="by hand", show_default=True, help="For the history, and for whoever asks why."
+)
+@yes_option
+@config_option
+@json_option
+def withdraw_command(
+    paths: tuple[Path, ...],
+    name: str | None,
+    state: str | None,
+    why: str,
+    yes: bool,  # noqa: FBT001 - click's flag
+    config_path: Path | None,
+    as_json: bool,  # noqa: FBT001 - click's flag
+) -> None:
+    """Keep files from being sent: they are left alone until you judge or retry them.
+
+    What was sent already is paid for and gets its verdict. It works without a daemon and without a key.
+    """
+    if bool(paths) == (name is not None) or (name is not None) != (state is not None):
+        raise click.UsageError("Say what to withdraw: PATH..., or --folder NAME --state queued.")
+    config = load(config_path)
+    with opened(config) as ledger:
+        arguments: dict[str, Any] = {"why": why, "node": ledger.node}
+        if name is not None:
+            question = f"Everything of folder {name} that waits to be sent is left alone from now on. Go on?"
+            confirm(question, yes=yes or not sys.stdin.isatty())
+            arguments["folder"] = _folder_name(config, name)
+        else:
+            arguments["files"] = [line.file.id for line in files_at(config, ledger, paths)]
+        answer = give(config, ledger, "withdraw", arguments)
+    tell(answer, "" if answer is None else _withdrawn(answer), as_json=as_json)
+
+
+def _withdrawn(answer: dict[str, Any]) -> str:
+    words = f"Withdrew {_files(answer['withdrawn'])}; identifai-watch retry PATH sends one after all."
+    if answer["kept"]:
+        words += f" {_files(answer['kept']).capitalize()} could not be withdrawn: sent already, or done."
+    return words
 
 
 # Files.

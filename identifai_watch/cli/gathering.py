@@ -6,7 +6,7 @@ Nothing is written, not even a ledger: where there is none yet, there is nothing
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from identifai_watch.core.model import Account, AnalysisState, File, FileState, 
 from identifai_watch.core.report import AD_HOC, Post, Queue, Report, SpentPurse, WatchedFolder
 from identifai_watch.core.sidecar import shown
 from identifai_watch.errors import RefusedError
-from identifai_watch.ledger import Ledger, Transaction, budget, desk, views
+from identifai_watch.ledger import Ledger, Transaction, budget, desk, holds, views
 from identifai_watch.ledger.views import Line
 
 PAGE = 500
@@ -60,6 +60,7 @@ def report_of(config: Config, ledger: Ledger | None, now: datetime) -> Report:
         spent = _spent(tx, limits, now)
         counts = views.counts(tx)
         since, news = desk.node_report(tx, node()) or (None, {})
+        pauses = {pause.folder: report.paused(pause.by, pause.why, pause.until) for pause in holds.pauses(tx)}
     queue = Queue(fresh=fresh, backlog=backlog)
     return Report(
         analyses=counts.analyses,
@@ -71,7 +72,10 @@ def report_of(config: Config, ledger: Ledger | None, now: datetime) -> Report:
         doubt=counts.doubt,
         left=counts.left,
         account=account,
-        folders=watched(config, news.get("folders", []), is_running=is_running),
+        folders=tuple(
+            replace(one, paused=pauses.get(one.name))
+            for one in watched(config, news.get("folders", []), is_running=is_running)
+        ),
         queue=queue,
         eta=report.eta(queue, made, limits, account, now),
         is_running=is_running,

@@ -229,6 +229,8 @@ def _folders(folders: Iterable[WatchedFolder], now: datetime) -> Table:
         if one.reason == NEVER_WATCHED:
             table.add_row(one.name, Text("not watched yet", style="dim"), "-", scanned, path)
             continue
+        if one.paused is not None:
+            path.append(f"\npaused {one.paused}", style="yellow")
         if one.reason is not None:
             path.append(f"\n{one.reason}", style=COLOURS[one.health])
         table.add_row(one.name, health, one.mode, scanned, path)

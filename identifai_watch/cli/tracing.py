@@ -18,7 +18,7 @@ from identifai_watch.folder.look import ignore_sigio, look
 from identifai_watch.folder.opening import FolderError, MissingError, NotRegularError, UnreadableError
 from identifai_watch.folder.roots import inspect_root
 from identifai_watch.folder.rules import why_not_directory, why_not_file
-from identifai_watch.ledger import Ledger, Transaction, budget, desk, views
+from identifai_watch.ledger import Ledger, Transaction, budget, desk, holds, views
 from identifai_watch.ledger.views import Left, Line
 from identifai_watch.places import rules_of
 
@@ -89,6 +89,7 @@ def _known(config: Config, ledger: Ledger | None, place: Place, now: datetime) -
             account=budget.account(tx),
             folder=name if line is None else line.file.folder,
             trouble=_trouble(tx, name) if around.is_running else None,
+            folder_paused=_paused(tx, name),
         )
         if line is not None and line.analysis is not None and line.analysis.state is AnalysisState.QUEUED:
             around = _queueing(tx, config, line, around)
@@ -111,6 +112,12 @@ def _trouble(tx: Transaction, name: str) -> str | None:
         if one["name"] == name and one["health"] == "unavailable":
             return str(one["reason"])
     return None
+
+
+def _paused(tx: Transaction, name: str) -> str | None:
+    """Return by whom, why and until when nothing of a folder is sent, if so."""
+    found = next((pause for pause in holds.pauses(tx) if pause.folder == name), None)
+    return None if found is None else report.paused(found.by, found.why, found.until)
 
 
 def _queueing(tx: Transaction, config: Config, line: Line, around: Circumstances) -> Circumstances:

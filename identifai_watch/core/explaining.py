@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from identifai_watch.core import gate, media, settling
+from identifai_watch.core.lifecycle import SETTLED
 from identifai_watch.core.model import (
     Account,
     AccountState,
@@ -17,6 +18,7 @@ from identifai_watch.core.model import (
     AnalysisState,
     File,
     FileState,
+    Interim,
     Media,
     PauseReason,
 )
@@ -52,6 +54,7 @@ _LEFT = (
     ("written by identifai-watch", f"{NOTHING}: it is ours"),
     ("this folder's own destination", f"{NOTHING}: it is ours"),
     ("smaller than min_bytes", "lower min_bytes of the folder if it is to be judged"),
+    ("withdrawn by", "identifai-watch retry PATH, or judge PATH, if it is to be judged after all"),
     ("the folder is not recursive", "set recursive = true for the folder if it is to be judged"),
 )
 """How the rules begin that are answered in their own way, with the remedy of each."""
@@ -79,7 +82,7 @@ class Circumstances:
     ``lies_at`` is the absolute path of where it lies as far as the ledger knows, ``is_there`` whether a look found it
     there, None if nobody looked. ``trouble`` is why its folder is out of reach. ``purse_empty_until`` is when the
     purse that would pay for its upload has room again; ``ahead`` counts the uploads before it, ``sent_about`` is when
-    its own may leave.
+    its own may leave. ``folder_paused`` says by whom, why and until when nothing of its folder is sent.
     """
 
     now: datetime
@@ -94,6 +97,7 @@ class Circumstances:
     purse_empty_until: datetime | None = None
     ahead: int = 0
     sent_about: datetime | None = None
+    folder_paused: str | None = None
 
 
 def of_row(file: File, analysis: Analysis | None, around: Circumstances) -> Explanation:
@@ -234,6 +238,8 @@ def _delivered(file: File, analysis: Analysis | None, around: Circumstances) -> 
     elif file.lies_at is not None:
         says += f" It was put at {lies_at}."
     notes = ["a scan did not see it: if the next one does not either, it is gone"] if file.missing else []
+    if analysis is not None and analysis.state not in SETTLED:
+        notes.append(f"its verdict is still to come: {_analysed(analysis, around).says}")
     return Explanation(state="delivered", says=says, rule=file.reason, notes=tuple(notes))
 
 
@@ -244,9 +250,12 @@ def _waiting(file: File, analysis: Analysis | None, around: Circumstances) -> Ex
             says='It was there before the daemon, and existing = "hold": it is neither hashed nor sent.',
             remedy=f"identifai-watch backlog release --folder {around.folder}",
         )
+    if file.interim is Interim.CHANGING:
+        says = "It is no longer what was judged. It is judged anew when it has settled; its sidecar says so."
+        return Explanation(state="changing", says=says)
     if file.stuck_at is not None:
         return _stuck("its verdict could not be delivered", file.reason, file.stuck_at, around)
-    if analysis is not None and analysis.state not in {AnalysisState.JUDGED, AnalysisState.REFUSED}:
+    if analysis is not None and analysis.state not in SETTLED:
         return _analysed(analysis, around)
     if analysis is None and file.refusal is None:
         found = Explanation(
@@ -308,6 +317,12 @@ def _queued(analysis: Analysis, around: Circumstances) -> Explanation:
     if around.trouble is not None:
         return Explanation(
             state="queued", says=f"It cannot be read: its folder is out of reach: {around.trouble}."
+        )
+    if around.folder_paused is not None:
+        return Explanation(
+            state="paused",
+            says=f"Nothing of its folder is sent: it is paused {around.folder_paused}.",
+            remedy=f"identifai-watch resume --folder {around.folder}",
         )
     if analysis.due is None:
         return Explanation(state="queued", says="It rests, for no file with its content can be seen.")

@@ -21,7 +21,10 @@ AD_HOC = "(judge)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchedFolder:
-    """One folder as its daemon last reported it; ``path`` is safe to print."""
+    """One folder as its daemon last reported it; ``path`` is safe to print.
+
+    ``paused`` says by whom, why and until when nothing of it is sent.
+    """
 
     name: str
     path: str
@@ -29,6 +32,7 @@ class WatchedFolder:
     mode: str
     reason: str | None
     last_scan_at: datetime | None
+    paused: str | None = None
 
 
 NEVER_WATCHED = "no daemon has watched it yet"
@@ -105,6 +109,12 @@ def folder(name: str, path: str, reported: Mapping[str, Any] | None) -> WatchedF
         reason=reported["reason"],
         last_scan_at=None if scanned is None else datetime.fromisoformat(scanned),
     )
+
+
+def paused(by: str, why: str, until: datetime | None) -> str:
+    """Return in words who paused a folder, why, and until when."""
+    ends = "until it is resumed" if until is None else f"until {until:%Y-%m-%d %H:%M} UTC"
+    return f"by {by}, {ends} ({why})"
 
 
 def status_json(report: Report) -> Row:

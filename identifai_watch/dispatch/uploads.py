@@ -15,7 +15,7 @@ from identifai_watch.dispatch.missing import not_found
 from identifai_watch.dispatch.standing import Standing
 from identifai_watch.duties import Place, Sent, Signs
 from identifai_watch.intake import Intake
-from identifai_watch.ledger import Transaction, budget, claims, work
+from identifai_watch.ledger import Transaction, budget, claims, holds, work
 from identifai_watch.patrol import Health
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
@@ -102,7 +102,8 @@ class Uploads:
         ``in_flight`` are the other requests under way: while the network is in doubt, one at a time finds out.
         """
         shift = self._shift
-        reachable = [key for key, intake in self._intakes.items() if _is_near(intake)]
+        paused = {pause.folder_id for pause in holds.pauses(tx)}
+        reachable = [key for key, one in self._intakes.items() if _is_near(one) and key not in paused]
         while reachable and self.in_flight < shift.config.api.uploads:
             now = shift.clock()
             if not gate.may_submit(budget.account(tx), now, self.in_flight + in_flight):

@@ -1,7 +1,7 @@
 """What the folders bring: files found, held, admitted, refused, left alone, missed and seen again."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -43,6 +43,12 @@ LEFT_BY_NAME = "names"
 
 LEFT_AS_OLD = "existing"
 """The rules of a file left alone because it was there before the daemon, whatever else the settings say."""
+
+LEFT_WITHDRAWN = "withdrawn"
+"""The rules of a file that an operator keeps from being sent, whatever the settings say."""
+
+LASTING = frozenset({LEFT_AS_OLD, LEFT_WITHDRAWN})
+"""The rules that hold until the file's size or time changes: a new mode or inode is no new file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +261,16 @@ def left_as(tx: sa.Connection, folder_id: int, path: bytes) -> tuple[str, Finger
         sa.select(left).where(left.c.folder_id == folder_id, left.c.parent == parent, left.c.name == name)
     ).first()
     return None if found is None else (found.rules, rows.fingerprint(found._asdict()))
+
+
+def touch_left(tx: sa.Connection, folder_id: int, path: bytes, fingerprint: Fingerprint) -> None:
+    """Write what a file looks like now that is left alone all the same."""
+    parent, name = rows.split(path)
+    tx.execute(
+        sa.update(left)
+        .where(left.c.folder_id == folder_id, left.c.parent == parent, left.c.name == name)
+        .values(asdict(fingerprint))
+    )
 
 
 def forget_left(tx: sa.Connection, folder_id: int, *rules: str) -> int:
