@@ -140,7 +140,7 @@ class Candidates:
             return None
         entry.is_looked_at = False
         entry.look = found
-        entry.candidate = settling.sampled(entry.candidate, found.sample, now)
+        entry.candidate = settling.sampled(entry.candidate, found.sample, now, self._policy().granularity)
         return self._entries.pop(path) if self._is_whole(path, entry, now) else None
 
     def put_off(self, path: bytes, until: datetime, why: str) -> None:

@@ -116,7 +116,7 @@ def upload(
     opened = _opened(place, sent, signs)
     if isinstance(opened, Sent):
         return opened
-    source = _Source(opened, analysis.sha256, expected, network=place.network, signs=signs)
+    source = _Source(opened, analysis.sha256, expected, place=place, signs=signs)
     with opened:
         if not source.is_unchanged():
             why = "the file changed before it was sent"
@@ -152,12 +152,12 @@ class _Source:
     """An open file that is sent, and is only to be completed as the version that was hashed."""
 
     def __init__(
-        self, file: BinaryIO, sha256: bytes, expected: Fingerprint, *, network: bool, signs: Signs
+        self, file: BinaryIO, sha256: bytes, expected: Fingerprint, *, place: Place, signs: Signs
     ) -> None:
         self._file = file
         self._sha256 = sha256
         self._expected = expected
-        self._network = network
+        self._place = place
         self._signs = signs
 
     def read(self, most: int, /) -> bytes:
@@ -168,7 +168,9 @@ class _Source:
     def is_unchanged(self) -> bool:
         """Tell whether the file is still the version that was hashed."""
         with self._signs.on_disk():
-            return is_unchanged(self._file, self._expected, network=self._network)
+            status = os.fstat(self._file.fileno())
+        seen = fingerprint(status, network=self._place.network)
+        return seen.is_like(self._expected, self._place.folder.timestamp_granularity)
 
     def is_whole(self, digest: bytes) -> bool:
         """Tell whether the upload may be completed, its bytes having this digest."""
@@ -194,11 +196,6 @@ def upload_name(path: bytes, analysis: Analysis, *, send_names: bool) -> str:
     """Return the name an upload goes by: 16 hex digits of its hash, so that sources stay private, or its own."""
     name = path.rpartition(b"/")[2].decode("utf-8", "replace")
     return name if send_names else analysis.sha256.hex()[:16] + PurePosixPath(name).suffix.lower()
-
-
-def is_unchanged(file: BinaryIO, expected: Fingerprint, *, network: bool) -> bool:
-    """Tell whether an open file is still the version that was hashed."""
-    return fingerprint(os.fstat(file.fileno()), network=network) == expected
 
 
 def poll(api: Api, batch: Sequence[Analysis], *, now: Callable[[], datetime]) -> Polled:
@@ -298,6 +295,7 @@ def order_of(due: Delivery, place: Place, *, now: datetime) -> Order:
         file_mode=folder.file_mode,
         directory_mode=folder.directory_mode,
         network=place.network,
+        granularity=folder.timestamp_granularity,
     )
 
 

@@ -240,7 +240,8 @@ class Intake:
             self._stir(tx, path, found.fingerprint)
 
     def _stir(self, tx: Transaction, path: bytes, seen: Fingerprint) -> None:
-        if intake.stir(tx, self.folder_id, path, seen, self._shift.step(tx)):
+        within = self.folder.timestamp_granularity
+        if intake.stir(tx, self.folder_id, path, seen, self._shift.step(tx), within=within):
             self._log.info("judged file changes", path=path)
 
     def _looks_failed(self, looks: Looks, _tx: Transaction, error: Exception) -> None:
@@ -302,11 +303,12 @@ class Intake:
 
     def _is_known(self, tx: Transaction, path: bytes, fingerprint: Fingerprint) -> bool:
         """Tell whether the ledger has this very file already: an event told of nothing new."""
+        within = self.folder.timestamp_granularity
         left = intake.left_as(tx, self.folder_id, path)
         if left is not None:
-            return left[0] in {self._rules_key, *LASTING} and left[1] == fingerprint
+            return left[0] in {self._rules_key, *LASTING} and left[1].is_like(fingerprint, within)
         row = intake.at_place(tx, self.folder_id, path)
-        if row is None or row.fingerprint != fingerprint:
+        if row is None or not row.fingerprint.is_like(fingerprint, within):
             return False
         if row.held or (row.analysis_id is None and row.refusal is None):
             return False
@@ -353,6 +355,7 @@ class Intake:
                 path,
                 expected=entry.look.fingerprint,
                 network=self.patrol.network,
+                within=self.folder.timestamp_granularity,
                 progress=lambda _: self._shift.workers.moved(label),
                 stop=self.patrol.is_closed.is_set,
             )
@@ -493,7 +496,7 @@ class Intake:
             return self._stays_left(tx, finding)
         if not intake.rests(row):
             return False
-        if (row.fingerprint.size, row.fingerprint.mtime_ns) != (seen.size, seen.mtime_ns):
+        if not seen.is_as_written(row.fingerprint, self.folder.timestamp_granularity):
             return False
         intake.touch(tx, row.id, seen)
         intake.seen(tx, self.folder_id, [finding.path], self._shift.step(tx))
@@ -504,7 +507,7 @@ class Intake:
         left = intake.left_as(tx, self.folder_id, finding.path)
         if left is None or left[0] not in LASTING:
             return False
-        if (left[1].size, left[1].mtime_ns) != (finding.fingerprint.size, finding.fingerprint.mtime_ns):
+        if not finding.fingerprint.is_as_written(left[1], self.folder.timestamp_granularity):
             return False
         intake.touch_left(tx, self.folder_id, finding.path, finding.fingerprint)
         return True

@@ -338,6 +338,7 @@ class Patrol:
             self._rules,
             subtree=subtree,
             network=self.network,
+            within=self._folder.timestamp_granularity,
             stop=self._is_to_end,
         )
         summary: Summary | None = None

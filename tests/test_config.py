@@ -155,6 +155,8 @@ def test_a_folder_is_needed(text: str, expected: list[str]) -> None:
     [
         ("settle_seconds = true", "settle_seconds: true is not a number"),
         ("settle_seconds = 0", "settle_seconds: 0 is below 0.1"),
+        ("timestamp_granularity_seconds = -1", "timestamp_granularity_seconds: -1 is below 0"),
+        ("timestamp_granularity_seconds = 61", "timestamp_granularity_seconds: 61 is above 60"),
         ("rescan_seconds = inf", "rescan_seconds: Infinity is not a finite number"),
         ("rescan_seconds = 1e9", "rescan_seconds: 1000000000.0 is above 604800"),
         ("recursive = 1", "recursive: 1 is not true or false; write it without quotes"),

@@ -9,6 +9,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -674,6 +675,53 @@ def test_what_was_not_looked_at_is_not_moved(tmp_path: Path) -> None:
     finally:
         os.close(directory)
     assert tree(tmp_path) == {"x.jpg": b"tomorrow's photograph"}
+
+
+def shift(path: Path, seconds: float) -> None:
+    """Have a file tell a time that is so much later."""
+    time = path.stat().st_mtime_ns + int(seconds * 1_000_000_000)
+    os.utime(path, ns=(time, time))
+
+
+def test_times_within_the_granularity_are_the_same_file(tmp_path: Path) -> None:
+    """What another node of the cluster tells of the file since our look keeps it neither from a copy nor a move."""
+    order = an_order(drop(tmp_path).parent, granularity=timedelta(seconds=2))
+    looked = (tmp_path / "x.jpg").stat()
+    shift(tmp_path / "x.jpg", 1.5)
+    directory = os.open(tmp_path, os.O_RDONLY)
+    try:
+        names = (b"x.jpg", b"y", b"z")
+        x, y, z = (placing.Place(directory=directory, name=name, path=name) for name in names)
+        placing.copy(x, y, order, looked=looked)
+        placing.move(x, z, order, looked=looked)
+        with pytest.raises(SourceChanged):
+            placing.copy(z, x, replace(order, granularity=timedelta(seconds=1)), looked=looked)
+    finally:
+        os.close(directory)
+    assert tree(tmp_path) == {"y": PHOTO, "z": PHOTO}
+
+
+def test_a_source_that_was_edited_within_the_granularity_stays(tmp_path: Path) -> None:
+    """Where times are no proof the bytes are: the source of a copy goes only if it still is what was copied."""
+    source, copied = drop(tmp_path), drop(tmp_path, "copy.jpg")
+    order = an_order(tmp_path, granularity=timedelta(seconds=2))
+    looked = source.stat()
+    edited = bytes(reversed(PHOTO))
+    with source.open("r+b") as file:
+        file.write(edited)
+    os.utime(source, ns=(looked.st_mtime_ns, looked.st_mtime_ns + 1_000_000_000))
+    directory = os.open(tmp_path, os.O_RDONLY)
+    try:
+        here, there = (
+            placing.Place(directory=directory, name=name, path=name) for name in (b"x.jpg", b"copy.jpg")
+        )
+        placing._drop(here, there, order, copied=looked)
+        assert tree(tmp_path) == {"x.jpg": edited, "copy.jpg": PHOTO}
+        copied.write_bytes(edited)
+        placing._drop(here, there, order, copied=looked)
+    finally:
+        os.close(directory)
+    assert tree(tmp_path) == {"copy.jpg": edited}
 
 
 @pytest.mark.parametrize("action", ["sidecar", "move", "copy"])

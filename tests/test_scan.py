@@ -7,6 +7,7 @@ import tempfile
 import tracemalloc
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -362,6 +363,25 @@ def test_on_the_network_the_inode_is_of_no_matter(folder: Folder) -> None:
     expected = fingerprint((folder.path / "a.jpg").stat(), network=True)
     found = next(scan(os.fsencode(folder.path), folder.notebook, folder.rules, network=True))
     assert New(path=b"a.jpg", fingerprint=expected) == found[0]
+
+
+def test_times_within_the_granularity_are_no_change(folder: Folder) -> None:
+    """On a cluster whose nodes tell different times of one file, it is left alone; its size is always exact."""
+    folder.write("a.jpg", "b.jpg")
+    folder.scan()
+    root, far, near = os.fsencode(folder.path), timedelta(seconds=60), timedelta(seconds=1)
+    for path in folder.path.iterdir():
+        later = path.stat().st_mtime_ns + 2_000_000_000
+        os.utime(path, ns=(later, later))
+
+    def changed(within: timedelta) -> list[bytes]:
+        chunks = scan(root, folder.notebook, folder.rules, network=False, within=within)
+        return sorted(found.path for chunk in chunks for found in chunk if isinstance(found, Changed))
+
+    assert [b"a.jpg", b"b.jpg"] == changed(near)
+    assert [] == changed(far)
+    folder.write("b.jpg", content=b"more")
+    assert [b"b.jpg"] == changed(far)
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """When a file counts as whole, in a pretended time of seconds after noon."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -64,7 +64,7 @@ class Play:
         for _ in range(2000):
             decision = settling.decide(candidate, now, self.policy)
             if isinstance(decision, Whole):
-                assert shown.fingerprint == decision.fingerprint
+                assert shown.fingerprint.is_like(decision.fingerprint, self.policy.granularity)
                 return (now - NOON).total_seconds()
             assert decision.until >= now
             self.waits.append(decision)
@@ -75,7 +75,7 @@ class Play:
                     candidate = settling.notice(candidate, now, renamed=False)
             else:
                 now = decision.until
-                candidate = settling.sampled(candidate, shown, now)
+                candidate = settling.sampled(candidate, shown, now, self.policy.granularity)
         raise AssertionError("never whole")
 
 
@@ -100,6 +100,21 @@ def test_a_change_that_no_event_told_begins_the_wait_anew() -> None:
 def test_a_change_back_to_the_same_size_counts() -> None:
     """Size is nothing alone; another ctime is another version."""
     assert Play([Change(0, sample(1)), Change(3, sample(2), event=False)]).run() > 8
+
+
+def test_times_that_jitter_within_the_granularity_are_no_change() -> None:
+    """Where the nodes of a cluster tell different times, samples that differ by no more than that agree."""
+    changes = [Change(second / 2, sample(second % 2 * 2_000_000), event=False) for second in range(30)]
+    policy = Policy(settle=timedelta(seconds=5), network=False, granularity=timedelta(milliseconds=2))
+    assert 5 == Play(list(changes), policy=policy).run()
+    assert Play(list(changes), policy=replace(policy, granularity=timedelta(milliseconds=1))).run() > 5
+
+
+def test_times_that_creep_are_a_change_in_the_end() -> None:
+    """A writer in place, whose looks differ by less than the granularity each, is not taken before it is done."""
+    changes = [Change(second, sample(second * 1_000_000_000), event=False) for second in range(20)]
+    policy = Policy(settle=timedelta(seconds=5), network=False, granularity=timedelta(seconds=2))
+    assert Play(changes, policy=policy).run() > 20
 
 
 def test_old_and_future_timestamps_mean_nothing() -> None:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
@@ -25,6 +25,7 @@ from identifai_watch.core.routing import COULD_NOT_TELL
 from identifai_watch.daemon import Daemon
 from identifai_watch.errors import AccountError, Exit, LaterError, RefusedError
 from identifai_watch.folder.ignores import ignored
+from identifai_watch.folder.look import fingerprint
 from identifai_watch.folder.opening import FolderError, open_inside
 from identifai_watch.ledger import Ledger, Transaction, budget, views
 from identifai_watch.ledger.views import Left, Line
@@ -241,12 +242,8 @@ def _is_current(file: File, target: Target) -> bool:
         status = Path(os.fsdecode(target.absolute)).lstat()
     except OSError:
         return False
-    shape = file.fingerprint
-    return (shape.size, shape.mtime_ns, shape.ctime_ns) == (
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )
+    now = replace(fingerprint(status, network=False), inode=file.fingerprint.inode)
+    return now.is_like(file.fingerprint, target.folder.timestamp_granularity)
 
 
 _STEPS = {

@@ -201,8 +201,11 @@ def _recognised(ledger: Ledger | None, folder: Folder, found: list[Candidate]) -
         if number is None:
             return found
         rows = [intake.at_place(tx, number, one.path) for one in found]
+    within = folder.timestamp_granularity
     return [
-        one if row is None or row.fingerprint != one.fingerprint else replace(one, sha256=row.sha256)
+        replace(one, sha256=row.sha256)
+        if row is not None and row.fingerprint.is_like(one.fingerprint, within)
+        else one
         for one, row in zip(found, rows, strict=True)
     ]
 
@@ -246,10 +249,17 @@ def _must_read(one: Candidate, crowd: Counter[tuple[int, Media, str]], paid_size
 
 def _digest(one: Candidate, survey: Survey) -> bytes | None:
     try:
-        return digest(one.folder.root, one.path, expected=one.fingerprint, network=one.network).sha256
+        found = digest(
+            one.folder.root,
+            one.path,
+            expected=one.fingerprint,
+            network=one.network,
+            within=one.folder.timestamp_granularity,
+        )
     except FolderError as error:
         survey.troubles.append(f"{one.folder.name}/{shown(one.path)}: {error}")
         return None
+    return found.sha256
 
 
 def _is_paid(ledger: Ledger | None, one: Candidate, sha256: bytes | None) -> bool:

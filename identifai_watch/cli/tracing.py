@@ -14,7 +14,7 @@ from identifai_watch.core.model import Account, AnalysisState, FileState
 from identifai_watch.core.sidecar import shown
 from identifai_watch.errors import RefusedError
 from identifai_watch.folder.ignores import ignored
-from identifai_watch.folder.look import ignore_sigio, look
+from identifai_watch.folder.look import fingerprint, ignore_sigio, look
 from identifai_watch.folder.opening import FolderError, MissingError, NotRegularError, UnreadableError
 from identifai_watch.folder.roots import inspect_root
 from identifai_watch.folder.rules import why_not_directory, why_not_file
@@ -144,8 +144,9 @@ def _with_today(found: Explanation, folder: Folder, place: Place, line: Line) ->
     rule = _rule(folder, place.path)
     if rule is not None and line.file.lies_at is None:
         notes.append(f"by today's rules it would be left alone ({rule}); what the ledger knows goes on")
-    shape, now = line.file.fingerprint, os.lstat(place.absolute)
-    if (shape.size, shape.mtime_ns) != (now.st_size, now.st_mtime_ns):
+    then, now = line.file.fingerprint, fingerprint(os.lstat(place.absolute), network=False)
+    as_written = replace(now, ctime_ns=then.ctime_ns, inode=then.inode)
+    if not as_written.is_like(then, folder.timestamp_granularity):
         notes.append("it was changed since: when it has settled, it is judged as a new content")
     return replace(found, notes=tuple(notes))
 

@@ -81,6 +81,7 @@ class Folder(Section):
     events: Events = Events.AUTO
     settle_seconds: Number = Field(default=5.0, ge=0.1, le=3600)
     rescan_seconds: Number = Field(default=60.0, ge=0.1, le=604_800)
+    timestamp_granularity_seconds: Number = Field(default=0.0, ge=0, le=60)
     priority: int = Field(default=0, strict=True, ge=-1000, le=1000)
     action: Action = Action.SIDECAR
     keep_tree: Switch = True
@@ -201,6 +202,11 @@ class Folder(Section):
         """How long the truth may lag behind when no event tells."""
         return timedelta(seconds=self.rescan_seconds)
 
+    @property
+    def timestamp_granularity(self) -> timedelta:
+        """How far two readings of one version's times may differ."""
+        return timedelta(seconds=self.timestamp_granularity_seconds)
+
     def destinations(self) -> dict[Outcome, bytes]:
         """Return where each outcome goes: relative to the folder, or absolute outside of it."""
         return {outcome: os.fsencode(getattr(self, outcome)) for outcome in ROUTED}
@@ -226,7 +232,7 @@ class Folder(Section):
 
     def settle_policy(self, *, network: bool) -> settling.Policy:
         """Return when a file counts as whole, on a network file system or a local one."""
-        return settling.Policy(settle=self.settle, network=network)
+        return settling.Policy(settle=self.settle, network=network, granularity=self.timestamp_granularity)
 
     def media_policy(self, limits: Mapping[Media, int]) -> media_rules.Policy:
         """Return what is sent, rejected and left alone; ``limits`` are bytes for each kind."""

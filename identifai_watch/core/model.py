@@ -4,8 +4,8 @@ Values only. What may happen to them is in ``events``, what follows from that in
 disk or on the wire is left to the modules that touch them.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 
@@ -104,6 +104,21 @@ class Fingerprint:
     mtime_ns: int
     ctime_ns: int
     inode: int | None
+
+    def is_like(self, other: "Fingerprint", within: timedelta) -> bool:
+        """Tell whether both may be readings of one version, whose times then differ by ``within`` at most.
+
+        The nodes of a cluster may tell times that are apart; size and inode they agree on.
+        """
+        if not within:
+            return self == other
+        apart = max(abs(self.mtime_ns - other.mtime_ns), abs(self.ctime_ns - other.ctime_ns))
+        granularity = within // timedelta(microseconds=1) * 1000
+        return (self.size, self.inode) == (other.size, other.inode) and apart <= granularity
+
+    def is_as_written(self, other: "Fingerprint", within: timedelta) -> bool:
+        """Tell whether it was last written as ``other``: a new mode, or a restored disk, changes ctime and inode alone."""
+        return replace(self, ctime_ns=other.ctime_ns, inode=other.inode).is_like(other, within)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

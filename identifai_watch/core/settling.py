@@ -22,10 +22,15 @@ _SAMPLES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How long a file must be quiet; ``network`` is whether others may change it without our kernel's word."""
+    """How long a file must be quiet, and what counts as a change.
+
+    ``network`` is whether others may change it without our kernel's word, ``granularity`` how far two readings
+    of the times of one version may differ.
+    """
 
     settle: timedelta
     network: bool
+    granularity: timedelta = _NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,14 +92,21 @@ def notice(candidate: Candidate | None, now: datetime, *, renamed: bool) -> Cand
     return replace(_changed(candidate, now), renamed=False)
 
 
-def sampled(candidate: Candidate, sample: Sample, now: datetime) -> Candidate:
-    """Take in a look at the file that was taken at ``now``."""
+def sampled(
+    candidate: Candidate, sample: Sample, now: datetime, granularity: timedelta = _NOTHING
+) -> Candidate:
+    """Take in a look at the file that was taken at ``now``.
+
+    Samples agree with the first since the last change, so that times which creep are a change in the end.
+    """
     latest = candidate.latest
     if now < candidate.changed_at:
         # Taken before the last event, or the clock was set back: it proves nothing, count from here.
         unseen = replace(candidate, latest=None, sampled_at=None, empty_since=None)
         return replace(unseen, changed_at=now, agreeing=0)
-    if latest is not None and latest.fingerprint != sample.fingerprint:
+    if latest is not None and sample.fingerprint.is_like(latest.fingerprint, granularity):
+        sample = replace(sample, fingerprint=latest.fingerprint)
+    elif latest is not None:
         candidate = _found_changed(candidate, now)
     is_written = sample.writer is True
     return replace(

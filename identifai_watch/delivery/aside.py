@@ -74,7 +74,9 @@ def _entered(stack: ExitStack, order: Order) -> Place | None:
 
 def _is_there(source: Place, order: Order) -> bool:
     here = found(source)
-    return here is not None and fingerprint_of(here, network=order.network) == order.fingerprint
+    if here is None:
+        return False
+    return fingerprint_of(here, network=order.network).is_like(order.fingerprint, order.granularity)
 
 
 def _put_aside(ours: Place, order: Order) -> None:

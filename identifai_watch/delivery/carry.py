@@ -7,6 +7,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import timedelta
 
 from identifai_watch.core.model import Fingerprint
 from identifai_watch.core.routing import Action, numbered
@@ -35,7 +37,7 @@ from identifai_watch.delivery.tree import DestinationGoneError, Place, beside, f
 
 MOST_NUMBERS = 10_000
 
-COARSEST_MTIME_NS = 2_000_000_000
+COARSEST_MTIME = timedelta(seconds=2)
 """How far a copied file's time may be off: FAT keeps two seconds."""
 
 
@@ -151,7 +153,7 @@ def _deliver_move(order: Order, stack: ExitStack) -> Delivery:
         else:
             sidecar = own.write_sidecar(target, order)
             if source is not None and _is_judged(found(source), order):
-                drop_copied(source, target)
+                drop_copied(source, target, order)
     if source is not None and found(source) is None:
         companions.move(source, target, order)
         own.withdraw_sidecar(source, order, is_same_matter)
@@ -177,7 +179,7 @@ def _deliver_copy(order: Order, stack: ExitStack) -> Delivery:
         elif not is_placed:
             copy(source, target, order, looked=looked, sha256=order.sha256)
         elif earlier is not None:
-            drop_copied(earlier, target)
+            drop_copied(earlier, target, order)
     if earlier is not None and found(earlier) is None:
         companions.move(earlier, target, order)
         own.withdraw_sidecar(earlier, order, is_same_matter)
@@ -278,7 +280,7 @@ def _check(source: Place, order: Order) -> os.stat_result:
         raise SourceGone(source.path)
     if not stat.S_ISREG(here.st_mode):
         raise SourceChanged(source.path)
-    is_known = fingerprint_of(here, network=order.network) == order.fingerprint
+    is_known = fingerprint_of(here, network=order.network).is_like(order.fingerprint, order.granularity)
     if not is_known and (order.sha256 is None or not _holds(source, order)):
         raise SourceChanged(source.path)
     return here
@@ -292,7 +294,7 @@ def _holds(place: Place, order: Order) -> bool:
                 return False
             if order.sha256 is not None:
                 return digest(descriptor) == order.sha256
-            return abs(status.st_mtime_ns - order.fingerprint.mtime_ns) <= COARSEST_MTIME_NS
+            return _is_as_written(status, order, max(COARSEST_MTIME, order.granularity))
     except FileNotFoundError:
         return False
 
@@ -301,8 +303,14 @@ def _is_judged(here: os.stat_result | None, order: Order) -> bool:
     """Tell whether it is the very file that was judged, as far as that can be told unread; links change ctime."""
     if here is None:
         return False
-    now, then = fingerprint_of(here, network=order.network), order.fingerprint
-    return (now.size, now.mtime_ns, now.inode) == (then.size, then.mtime_ns, then.inode)
+    is_its_inode = fingerprint_of(here, network=order.network).inode == order.fingerprint.inode
+    return is_its_inode and _is_as_written(here, order, order.granularity)
+
+
+def _is_as_written(status: os.stat_result, order: Order, within: timedelta) -> bool:
+    """Compare size and time of the last write: a link or a rename changes ctime, a copy the inode too."""
+    now, then = fingerprint_of(status, network=order.network), order.fingerprint
+    return replace(now, ctime_ns=then.ctime_ns, inode=then.inode).is_like(then, within)
 
 
 def _fingerprint(place: Place, order: Order) -> Fingerprint:

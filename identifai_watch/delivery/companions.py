@@ -86,7 +86,7 @@ def _carry(
             if not placing.is_identical(companion, target):
                 continue
             if not keep:
-                placing.drop_copied(companion, target)
+                placing.drop_copied(companion, target, order)
             return
         try:
             if keep:

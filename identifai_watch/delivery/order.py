@@ -4,6 +4,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from identifai_watch.core.model import Fingerprint
 from identifai_watch.core.routing import Action
@@ -56,6 +57,7 @@ class Order:
     ``record`` alone does without; ``heatmap`` is a PNG.
     ``destination_roots`` are the absolute destinations of the configuration: up to them links are followed, as
     the operator wrote them; below them, and below ``root``, never. The modes are those of what we create.
+    ``granularity`` is how far two readings of the times of one version may differ.
     """
 
     root: bytes
@@ -72,6 +74,7 @@ class Order:
     file_mode: int = 0o664
     directory_mode: int = 0o2775
     network: bool = False
+    granularity: timedelta = timedelta(0)
     companions: bool = True
 
     @property

@@ -6,6 +6,7 @@ under a hidden name, verified, and named last.
 """
 
 import ctypes
+import dataclasses
 import errno
 import functools
 import hashlib
@@ -149,18 +150,23 @@ def move(
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        _drop(source, copy(source, target, order, looked=looked, sha256=sha256))
+        _drop(source, target, order, copied=copy(source, target, order, looked=looked, sha256=sha256))
         return
     after = found(target)
-    if after is not None and not _is_same(looked, after):
+    if after is not None and not _is_same(looked, after, order):
         rename(target, source)
         raise SourceChanged(source.path)
 
 
-def _drop(source: Place, copied: os.stat_result) -> None:
-    """Take the name of a file away whose verified copy is on the disk, unless another file has it by now."""
+def _drop(source: Place, target: Place, order: Order, *, copied: os.stat_result) -> None:
+    """Take the name of a file away whose verified copy is on the disk, unless another file has it by now.
+
+    Where times are no proof to the nanosecond, the bytes are compared once more: nothing may be lost by this.
+    """
     now = found(source)
-    if now is not None and _is_same(copied, now):
+    if now is None or not _is_same(copied, now, order):
+        return
+    if now.st_mtime_ns == copied.st_mtime_ns or is_identical(source, target):
         os.unlink(source.name, dir_fd=source.directory)
         sync(source.directory)
 
@@ -186,7 +192,7 @@ def copy(
             writable = os.open(temporary.name, flags, 0o600, dir_fd=temporary.directory)
             try:
                 copied = _copy_content(readable, writable)
-                is_steady = _is_same(looked, before) and _is_same(before, os.fstat(readable))
+                is_steady = _is_same(looked, before, order) and _is_same(before, os.fstat(readable), order)
                 if not is_steady or sha256 not in (None, copied):
                     raise SourceChanged(source.path)
                 _keep_attributes(readable, writable, before)
@@ -233,7 +239,7 @@ def _verify(writable: int, copied: bytes, target: Place) -> None:
         raise OSError(errno.EIO, "the copy read back is not what was written", target.path)
 
 
-def drop_copied(source: Place, target: Place) -> None:
+def drop_copied(source: Place, target: Place, order: Order) -> None:
     """Finish a move that was cut short: take the source's name away if its content is safe at ``target``.
 
     A file that is not exactly the one that lies there, or that is the very same entry of the directory by
@@ -245,7 +251,7 @@ def drop_copied(source: Place, target: Place) -> None:
     if not _is_same_inode(here, there) and not is_identical(source, target):
         return
     sync(target.directory)
-    _drop(source, here)
+    _drop(source, target, order, copied=here)
 
 
 def is_identical(source: Place, target: Place) -> bool:
@@ -257,13 +263,11 @@ def is_identical(source: Place, target: Place) -> bool:
         return False
 
 
-def _is_same(before: os.stat_result, after: os.stat_result) -> bool:
+def _is_same(before: os.stat_result, after: os.stat_result, order: Order) -> bool:
     """Tell whether it is the same file with the same content; a rename or a link changes ctime alone."""
-    return (
-        _is_same_inode(before, after)
-        and before.st_size == after.st_size
-        and before.st_mtime_ns == after.st_mtime_ns
-    )
+    one, other = (fingerprint_of(status, network=False) for status in (before, after))
+    is_like = dataclasses.replace(one, ctime_ns=other.ctime_ns).is_like(other, order.granularity)
+    return before.st_dev == after.st_dev and is_like
 
 
 def _is_same_inode(one: os.stat_result, other: os.stat_result) -> bool:

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from identifai_watch.core.model import Fingerprint
 from identifai_watch.folder.look import fingerprint
@@ -33,10 +34,13 @@ def digest(
     *,
     expected: Fingerprint,
     network: bool,
+    within: timedelta = timedelta(0),
     progress: Callable[[int], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Digest:
     """Read the file ``path`` below ``root`` once; ``progress`` is told the number of bytes of each read.
+
+    ``within`` is how far readings of its times may differ.
 
     Raises:
         ChangedError: it is not the file of the ``expected`` fingerprint, or changed while it was read.
@@ -46,7 +50,7 @@ def digest(
     descriptor = open_inside(root, path)
     try:
         before = os.fstat(descriptor)
-        if fingerprint(before, network=network) != expected:
+        if not fingerprint(before, network=network).is_like(expected, within):
             raise ChangedError("it changed since it was looked at")
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         sniffed = sniff(os.pread(descriptor, HEAD, 0))
@@ -56,7 +60,8 @@ def digest(
         raise translated(error) from error
     finally:
         os.close(descriptor)
-    if (after.st_dev, fingerprint(after, network=network)) != (before.st_dev, expected):
+    is_like = fingerprint(after, network=network).is_like(expected, within)
+    if after.st_dev != before.st_dev or not is_like:
         raise ChangedError("it changed while it was read")
     return Digest(sha256=sha256, fingerprint=expected, sniffed=sniffed)
 

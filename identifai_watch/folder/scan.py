@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import islice
 from typing import Protocol
 
@@ -114,12 +115,14 @@ def scan(
     *,
     subtree: bytes = b"",
     network: bool,
+    within: timedelta = timedelta(0),
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[list[Finding]]:
     """Compare the tree below ``root`` with ``memory``, giving what differs in lists of at most 500.
 
     With ``subtree`` only that directory and what is below it. The last list ends with a ``Summary``, unless
-    ``stop`` said to stop. Other file systems mounted below are entered, links never.
+    ``stop`` said to stop. Other file systems mounted below are entered, links never. Times that differ ``within``
+    that much are the same.
     """
     if why_not_directory(subtree, rules) is not None:
         yield [Summary(files=0, directories=0, unlisted=0)]
@@ -131,7 +134,7 @@ def scan(
         return
     try:
         yield from _in_chunks(
-            _Scan(top=top, memory=memory, rules=rules, network=network, stop=stop).run(subtree)
+            _Scan(top=top, memory=memory, rules=rules, network=network, within=within, stop=stop).run(subtree)
         )
     finally:
         os.close(top)
@@ -159,6 +162,7 @@ class _Scan:
     memory: Memory
     rules: Rules
     network: bool
+    within: timedelta
     stop: Callable[[], bool]
     files: int = 0
     directories: int = 0
@@ -260,10 +264,11 @@ class _Scan:
                 continue
             present += not remembered.missing
             if not _is_same(remembered.fingerprint, result):
-                findings.append(
-                    Changed(path=prefix + name, fingerprint=fingerprint(result, network=self.network))
-                )
-            elif remembered.missing:
+                seen = fingerprint(result, network=self.network)
+                if not seen.is_like(remembered.fingerprint, self.within):
+                    findings.append(Changed(path=prefix + name, fingerprint=seen))
+                    continue
+            if remembered.missing:
                 findings.append(Back(path=prefix + name))
         self.files += len(files)
         return findings, present

@@ -368,17 +368,19 @@ def _hand_over(tx: sa.Connection, gone: File, heir: File, step: Step) -> None:
         work.advance_file(tx, heir.id, Reopened(), step)
 
 
-def stir(tx: sa.Connection, folder_id: int, path: bytes, seen: Fingerprint, step: Step) -> bool:
+def stir(
+    tx: sa.Connection, folder_id: int, path: bytes, seen: Fingerprint, step: Step, *, within: timedelta
+) -> bool:
     """Take in that a judged file looks otherwise now, so that nobody goes on believing its verdict; return whether.
 
-    A changed mode or inode alone is no sign of another content.
+    A changed mode or inode alone is no sign of another content, nor are times that differ ``within`` that much.
     """
     row = at_place(tx, folder_id, path)
     if row is None or row.delivered_at is None or row.interim is Interim.CHANGING:
         return False
     if row.state not in {FileState.WAITING, FileState.DELIVERED}:
         return False
-    if (row.fingerprint.size, row.fingerprint.mtime_ns) == (seen.size, seen.mtime_ns):
+    if seen.is_as_written(row.fingerprint, within):
         return False
     work.advance_file(tx, row.id, Stirred(), step)
     return True
