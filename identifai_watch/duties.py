@@ -194,7 +194,7 @@ def _reading(api: Api, answer: Answer, now: Callable[[], datetime]) -> Reading:
 
 def upload_name(path: bytes, analysis: Analysis, *, send_names: bool) -> str:
     """Return the name an upload goes by: 16 hex digits of its hash, so that sources stay private, or its own."""
-    name = path.rpartition(b"/")[2].decode("utf-8", "replace")
+    name = sidecar.shown(path.rpartition(b"/")[2])
     return name if send_names else analysis.sha256.hex()[:16] + PurePosixPath(name).suffix.lower()
 
 

@@ -9,7 +9,6 @@ import contextlib
 import json
 import logging
 import os
-import re
 import sys
 import threading
 import time
@@ -24,12 +23,11 @@ from urllib.parse import quote
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from identifai_watch.core.sidecar import shown
+
 HIDDEN = "[hidden]"
 REPEATS_EVERY = timedelta(minutes=10)
 REPEATS_REMEMBERED = 1_000
-
-# Control characters, line separators, what turns the direction of text, and halves of a character.
-_UNSEEMLY = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 # What journald reads from a line's beginning (sd-daemon(3)).
 _PRIORITIES: Mapping[str, int] = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
@@ -165,19 +163,6 @@ def configure(
         root.removeHandler(handler)
     root.addHandler(_Library())
     root.setLevel(max(level, logging.WARNING))
-
-
-def shown(value: str | bytes) -> str:
-    r"""Return a name or message as one line that is safe to print; bytes that are no UTF-8 appear as ``\xe9``."""
-    line = value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
-    return _UNSEEMLY.sub(_spelt, line)
-
-
-def _spelt(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if 0xDC80 <= code <= 0xDCFF:
-        return f"\\x{code - 0xDC00:02x}"
-    return match[0].encode("unicode_escape").decode("ascii")
 
 
 def _is_volatile(value: object) -> bool:

@@ -429,7 +429,7 @@ def test_a_name_that_is_no_text_gets_its_verdict(tmp_path: Path) -> None:
         beside = Path(os.fsdecode(path + SUFFIX.encode()))
         wait_for(beside.exists, "its sidecar")
         sidecar = json.loads(beside.read_bytes())
-        assert r"caf\xe9 \x0a.png" == sidecar["file"]["name"]
+        assert r"caf\xe9 \n.png" == sidecar["file"]["name"]
         assert name == base64.b64decode(sidecar["file"]["path_bytes"])
         quiet(daemon)
         assert [name] == [each.file.path for each in lines(daemon)]

@@ -105,30 +105,6 @@ def test_values_are_spelt_once() -> None:
     assert line["some"] == [1]
 
 
-@settings(deadline=None)
-@given(st.binary() | st.text(st.characters()))
-def test_what_is_shown_is_harmless(name: str | bytes) -> None:
-    """Whatever a file is called, what is shown of it is one printable line that UTF-8 can write."""
-    shown = logs.shown(name)
-    assert len(shown.splitlines()) <= 1
-    assert shown.encode().decode() == shown
-    assert not re.search("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", shown)
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        (b"caf\xe9.jpg", r"caf\xe9.jpg"),
-        ("caf\udce9.jpg", r"caf\xe9.jpg"),
-        ("caf\u00e9 \u5199\u771f.jpg", "caf\u00e9 \u5199\u771f.jpg"),
-        ("a\tb\u202egpj.exe", r"a\tb\u202egpj.exe"),
-    ],
-)
-def test_names_are_readable(name: str | bytes, expected: str) -> None:
-    """Letters of every script stay; only what is no letter for a reader is escaped."""
-    assert expected == logs.shown(name)
-
-
 @pytest.mark.parametrize("terminal", [True, False])
 def test_the_key_is_never_in_a_line(terminal: bool) -> None:  # noqa: FBT001 - a column of the table
     """A secret is hidden in events, keys, values, addresses, exceptions and what libraries say."""

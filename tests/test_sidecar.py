@@ -3,6 +3,7 @@
 import base64
 import functools
 import json
+import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
 from importlib import resources
 from typing import Any
@@ -27,8 +28,17 @@ from identifai_watch.core.model import (
     Verdict,
 )
 
+BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SHA256 = bytes(range(32))
+
+CONTROLS = {
+    chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in {"Cc", "Zl", "Zp", "Cs"}
+}
+TURNING = {chr(code) for code in range(0x3000) if unicodedata.bidirectional(chr(code)) in BIDI}
+UNSEEMLY = CONTROLS | TURNING
+"""What a foreign text must never bring to a terminal, by the tables of Unicode itself."""
 
 
 def a_file(**changes: Any) -> File:
@@ -190,8 +200,8 @@ def test_an_outcome_is_needed() -> None:
 def test_a_name_that_is_no_utf8() -> None:
     """Its bytes are shown as escapes and given whole in base64."""
     read = checked(a_document(a_file(path=b"a/caf\xe9\n.jpg")))
-    assert read["file"]["path"] == r"a/caf\xe9\x0a.jpg"
-    assert read["file"]["name"] == r"caf\xe9\x0a.jpg"
+    assert read["file"]["path"] == r"a/caf\xe9\n.jpg"
+    assert read["file"]["name"] == r"caf\xe9\n.jpg"
     assert base64.b64decode(read["file"]["path_bytes"]) == b"a/caf\xe9\n.jpg"
 
 
@@ -202,7 +212,31 @@ def test_every_path_can_be_told_from_its_sidecar(path: bytes) -> None:
     block = checked(a_document(a_file(path=path)))["file"]
     given_whole = block.get("path_bytes")
     assert path == (block["path"].encode() if given_whole is None else base64.b64decode(given_whole))
-    assert block["path"].isprintable() or not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in block["path"])
+    assert not UNSEEMLY & set(block["path"])
+
+
+@settings(deadline=None)
+@given(st.binary() | st.text(st.characters()))
+def test_what_is_shown_is_harmless(name: str | bytes) -> None:
+    """Whatever a file is called, what is shown of it is one printable line that UTF-8 can write."""
+    shown = sidecar.shown(name)
+    assert len(shown.splitlines()) <= 1
+    assert shown.encode().decode() == shown
+    assert not UNSEEMLY & set(shown)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (b"caf\xe9.jpg", r"caf\xe9.jpg"),
+        ("caf\udce9.jpg", r"caf\xe9.jpg"),
+        ("caf\u00e9 \u5199\u771f.jpg", "caf\u00e9 \u5199\u771f.jpg"),
+        ("a\tb\u202egpj.exe", r"a\tb\u202egpj.exe"),
+    ],
+)
+def test_names_are_readable(name: str | bytes, expected: str) -> None:
+    """Letters of every script stay; only what is no letter for a reader is escaped."""
+    assert expected == sidecar.shown(name)
 
 
 @pytest.mark.parametrize("mtime_ns", [10**27, -(10**27)])
@@ -216,6 +250,16 @@ def test_what_json_does_not_know() -> None:
     """NaN in the API's element becomes null, and a lone surrogate does not break the writing."""
     read = checked(a_document(a_file(), None, {"score": float("nan"), "name": "\ud800"}))
     assert read["response"] == {"score": None, "name": "\ud800"}
+
+
+def test_nothing_in_a_sidecar_can_turn_a_terminal() -> None:
+    """Whatever the API's own element holds, the file's bytes hold no control character but its line ends."""
+    told = " ".join(sorted(UNSEEMLY))  # two halves of a character must not meet: JSON would join them
+    document = a_document(a_file(), None, {"name": told, told: "\u5199"})
+    written = sidecar.encoded(document)
+    assert json.loads(written)["response"] == {"name": told, told: "\u5199"}
+    assert not UNSEEMLY & set(written.decode()) - {"\n"}
+    assert "\u5199" in written.decode()
 
 
 def test_whose_sidecar_it_is() -> None:

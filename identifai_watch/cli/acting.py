@@ -14,10 +14,10 @@ from identifai_watch.cli.asking import confirm, files_at, give, tell, utc_now
 from identifai_watch.cli.opening import config_option, json_option, load, opened
 from identifai_watch.config import Config
 from identifai_watch.core.model import Choice, FileState, Label
+from identifai_watch.core.sidecar import shown
 from identifai_watch.errors import RefusedError
 from identifai_watch.ledger import Ledger, intake, views
 from identifai_watch.ledger.views import Line
-from identifai_watch.logs import shown
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(m|h|d|w)", re.IGNORECASE)
 _UNITS = {

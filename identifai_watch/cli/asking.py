@@ -19,10 +19,10 @@ import click
 from identifai_watch import orders
 from identifai_watch.cli.opening import folder_of, operator
 from identifai_watch.config import Config
+from identifai_watch.core.sidecar import shown
 from identifai_watch.errors import RefusedError
 from identifai_watch.ledger import Ledger, Transaction, desk, intake, views
 from identifai_watch.ledger.views import Line
-from identifai_watch.logs import shown
 from identifai_watch.orders import Answer
 from identifai_watch.places import AD_HOC
 from identifai_watch.shift import Shift

@@ -22,6 +22,7 @@ from identifai_watch.config import Config, Folder
 from identifai_watch.core import sidecar
 from identifai_watch.core.model import AccountState, AnalysisState, File, FileState, Outcome
 from identifai_watch.core.routing import COULD_NOT_TELL
+from identifai_watch.core.sidecar import shown
 from identifai_watch.daemon import Daemon
 from identifai_watch.errors import AccountError, Exit, LaterError, RefusedError
 from identifai_watch.folder.ignores import ignored
@@ -29,7 +30,6 @@ from identifai_watch.folder.look import fingerprint
 from identifai_watch.folder.opening import FolderError, open_inside
 from identifai_watch.ledger import Ledger, Transaction, budget, views
 from identifai_watch.ledger.views import Left, Line
-from identifai_watch.logs import shown
 from identifai_watch.places import place_of
 from identifai_watch.shift import Shift
 

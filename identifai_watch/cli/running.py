@@ -21,12 +21,12 @@ from identifai_watch.cli.asking import give
 from identifai_watch.cli.opening import config_option, json_option, load, opened
 from identifai_watch.config import Config
 from identifai_watch.core.model import Outcome
+from identifai_watch.core.sidecar import shown
 from identifai_watch.daemon import Daemon
 from identifai_watch.errand import Ending
 from identifai_watch.errors import AccountError, Exit, LaterError
 from identifai_watch.folder.look import ignore_sigio
 from identifai_watch.ledger import Ledger, runs, views
-from identifai_watch.logs import shown
 from identifai_watch.shift import Shift
 
 Stuck = list[tuple[str, bytes, str | None]]

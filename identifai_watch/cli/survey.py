@@ -12,13 +12,13 @@ from identifai_watch.cli.opening import node
 from identifai_watch.config import Config, Folder
 from identifai_watch.core import media
 from identifai_watch.core.model import Fingerprint, Media
+from identifai_watch.core.sidecar import shown
 from identifai_watch.folder.digest import digest
 from identifai_watch.folder.opening import FolderError, open_inside
 from identifai_watch.folder.roots import inspect_root
 from identifai_watch.folder.scan import Known, New, Unlisted, scan
 from identifai_watch.folder.sniff import HEAD, sniff
 from identifai_watch.ledger import Ledger, intake, runs, views
-from identifai_watch.logs import shown
 from identifai_watch.places import rules_of
 
 Say = Callable[[str], None]

@@ -29,6 +29,7 @@ from identifai_watch.core import media as media_rules
 from identifai_watch.core import routing, settling
 from identifai_watch.core.model import Media, Outcome
 from identifai_watch.core.routing import ROUTED, Action
+from identifai_watch.core.sidecar import shown
 
 _RELOCATING = frozenset({Action.MOVE, Action.COPY})
 _PLACEHOLDERS = frozenset({"folder", "path"})
@@ -261,12 +262,11 @@ class Folder(Section):
     def extra_fields(self, media: Media, path: bytes) -> dict[str, str]:
         r"""Return the form fields that go with one file and tell nothing apart: ``ref_id``, ``webhook_url``.
 
-        Bytes of ``path`` (relative to the folder) that are no UTF-8 are written as ``\xe9``.
+        What of ``path`` (relative to the folder) is no UTF-8, or could do something to a terminal, is written as ``\xe9``.
         """
         fields = self.options.unkeyed(media)
         if self.ref_id != "":
-            shown = path.decode("utf-8", "backslashreplace")
-            fields["ref_id"] = self.ref_id.format(folder=self.name, path=shown)
+            fields["ref_id"] = self.ref_id.format(folder=self.name, path=shown(path))
         return fields
 
 

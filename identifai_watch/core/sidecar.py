@@ -5,7 +5,7 @@ Its shape is described by ``schema/sidecar.schema.json``. Writing it to the disk
 
 import base64
 import json
-import unicodedata
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +16,9 @@ SCHEMA_VERSION = 1
 TOOL = "identifai-watch"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_UNSEEMLY = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""Control characters, line separators, what turns the direction of text or marks a file's start, halves of characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +100,20 @@ def encoded(document: Mapping[str, object]) -> bytes:
     r"""Return the document as indented UTF-8 JSON that any reader takes.
 
     The API's element may hold what Python's parser lets through and JSON or UTF-8 do not know: NaN and the
-    infinities become null, a lone surrogate stays the ``\uXXXX`` that it came as.
+    infinities become null, a lone surrogate stays the ``\uXXXX`` that it came as. So is everything written that could
+    do something to a terminal, whoever wrote it.
     """
     try:
         text = json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False)
     except ValueError:
         finite = json.loads(json.dumps(document), parse_constant=lambda _: None)
         text = json.dumps(finite, ensure_ascii=False, indent=2, allow_nan=False)
-    return text.encode("utf-8", "backslashreplace") + b"\n"
+    lines = (_UNSEEMLY.sub(_spelt_in_json, line) for line in text.split("\n"))  # our own indentation stays
+    return "\n".join(lines).encode() + b"\n"
+
+
+def _spelt_in_json(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
 
 
 def is_same_matter(mine: object, theirs: object) -> bool:
@@ -149,10 +158,17 @@ def _noticed_at(document: object) -> object:
             return None
 
 
-def shown(name: bytes) -> str:
-    r"""Return a name as text that is safe to print: bytes that are no UTF-8 and control characters as ``\xe9``."""
-    text = name.decode("utf-8", "backslashreplace")
-    return "".join(f"\\x{ord(c):02x}" if unicodedata.category(c) == "Cc" else c for c in text)
+def shown(value: str | bytes) -> str:
+    r"""Return a name or message as one line that is safe to print; bytes that are no UTF-8 appear as ``\xe9``."""
+    line = value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+    return _UNSEEMLY.sub(_spelt, line)
+
+
+def _spelt(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return match[0].encode("unicode_escape").decode("ascii")
 
 
 def timestamp(instant: datetime | None) -> str | None:
