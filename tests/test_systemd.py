@@ -126,6 +126,7 @@ def test_the_unit_mirrors_the_exit_statuses() -> None:
         ("UMask", "0002"),
         ("AmbientCapabilities", "CAP_LEASE"),
         ("CapabilityBoundingSet", "CAP_LEASE"),
+        ("LimitCORE", "0"),
         ("ProtectSystem", "strict"),
         # What is wanted off: each would take away something that the daemon does.
         ("RestrictSUIDSGID", "no"),

@@ -28,6 +28,7 @@ from identifai_watch.errors import AccountError, Exit, LaterError, RefusedError
 from identifai_watch.folder.ignores import ignored
 from identifai_watch.folder.look import fingerprint
 from identifai_watch.folder.opening import FolderError, open_inside
+from identifai_watch.hardening import harden
 from identifai_watch.ledger import Ledger, Transaction, budget, views
 from identifai_watch.ledger.views import Left, Line
 from identifai_watch.places import place_of
@@ -70,6 +71,7 @@ def judge_command(
     A file of a watched folder is delivered as that folder says; of any other file only the ledger keeps the verdict.
     --json prints what its sidecar says.
     """
+    harden()
     config = load(config_path)
     wait = timedelta(minutes=wait_minutes)
     with opened(config) as ledger:

@@ -26,6 +26,7 @@ from identifai_watch.daemon import Daemon
 from identifai_watch.errand import Ending
 from identifai_watch.errors import AccountError, Exit, LaterError
 from identifai_watch.folder.look import ignore_sigio
+from identifai_watch.hardening import harden
 from identifai_watch.ledger import Ledger, runs, views
 from identifai_watch.shift import Shift
 
@@ -39,6 +40,7 @@ def run_command(config_path: Path | None) -> None:
 
     SIGTERM and Ctrl-C stop it within 5 seconds, SIGHUP has it read the configuration again.
     """
+    harden()
     redaction = logs.Redaction()
     logs.configure(terminal=sys.stderr.isatty(), redaction=redaction)
     config = load(config_path)
@@ -77,6 +79,7 @@ def once_command(
     Ends with 0 if all is judged, 1 if something was refused or is stuck, 75 if something is left for later, 77 if
     the account is refused.
     """
+    harden()
     config = load(config_path)
     if dry_run:
         rehearsal.rehearse(config, as_json=as_json)

@@ -191,10 +191,12 @@ def _say_what_next(path: Path, config: configuration.Config) -> None:
             click.echo(f"Folder {folder.name} is not there yet: mkdir -p {shlex.quote(str(folder.path))}")
     try:
         configuration.read_key(config, os.environ)
-    except AccountError:
+    except AccountError as error:
         place = config.api.key_file
         click.echo(
-            f"There is no API key yet. Put it into {place}, alone on one line, and chmod 600 it; or set "
+            f"The API key cannot be used: {error}"
+            if place is not None and place.exists()
+            else f"There is no API key yet. Put it into {place}, alone on one line, and chmod 600 it; or set "
             "IDENTIFAI_API_KEY."
         )
     found = path.absolute() in {place.absolute() for place in configuration.places(os.environ)}
