@@ -9,11 +9,13 @@ import hashlib
 import http.cookiejar
 import json as jsons
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import quote
 from weakref import WeakSet
@@ -96,7 +98,8 @@ class Api:
 
     ``key`` gives the API key. ``depart`` gets the method of each request when its connection stands, right before
     its first byte leaves: it returns when the request may go, or raises ``Cancelled``. ``ca_file`` holds the
-    authorities to trust instead of the usual ones.
+    authorities to trust instead of the usual ones. ``proxy`` is the address, perhaps with user and password, of a
+    proxy through which ``https`` goes in a tunnel; nothing is taken from the environment.
     """
 
     def __init__(
@@ -107,12 +110,15 @@ class Api:
         depart: Callable[[str], None] = immediately,
         user_agent: str = f"identifai-watch/{__version__}",
         ca_file: str | None = None,
+        proxy: str | None = None,
     ) -> None:
         self._url = url.rstrip("/")
         self._key = key
         self._depart = depart
         self._user_agent = user_agent
         self._ca_file = ca_file
+        self._proxy = proxy
+        self._certificate_ends: datetime | None = None
         self._own = threading.local()
         self._lock = threading.Lock()
         self._sessions: WeakSet[requests.Session] = WeakSet()  # a thread that ends takes its own with it
@@ -146,6 +152,11 @@ class Api:
         """Tell the vendor what the content with this SHA-256 (hex) is; that cannot be undone."""
         path = f"{_SUBMISSIONS[media]}/{_segment(sha256)}/override"
         return self._ask("POST", path, json={"classification": label.value})
+
+    @property
+    def certificate_ends(self) -> datetime | None:
+        """Return until when the certificate is good that the latest request found; None if it found none."""
+        return self._certificate_ends
 
     def abandon(self) -> None:
         """Cut every upload in flight, and each that begins later, for a stop that cannot wait."""
@@ -193,6 +204,7 @@ class Api:
                     allow_redirects=False,
                     stream=True,
                 ) as answer:
+                    self._certificate_ends = _certificate_ends(flight.sock)
                     return _read(answer, sent=flight.is_sent, key=key)
             except Cancelled as end:
                 return Failure(reason=str(end) or "cancelled", sent=False, reached=flight.reached, ours=True)
@@ -211,7 +223,7 @@ class Api:
         try:
             session: requests.Session = self._own.session
         except AttributeError:
-            session = self._own.session = _new_session(self._ca_file)
+            session = self._own.session = _new_session(self._ca_file, self._proxy)
             with self._lock:
                 self._sessions.add(session)
         return session
@@ -290,7 +302,7 @@ class _Flight:
     body: _Body | None
     reached: bool = False
     is_abandoned: bool = False
-    sock: socket.socket | None = None
+    sock: Any = None  # a socket; through a TLS proxy urllib3's own class around one
 
     @property
     def is_sent(self) -> bool:
@@ -300,11 +312,12 @@ class _Flight:
         """Wait on a standing connection ``wire`` until the request may go, and see that it still stands then."""
         is_reused = wire.sock is not None and wire.used is wire.sock
         if is_reused and self.body is not None and time.monotonic() - wire.used_at > _FRESH_SECONDS:
-            wire.close()
+            wire.hang_up()
+            is_reused = False  # on a new one the other end has something to say: TLS sends its tickets
         self._stand(wire)
         self.depart(self.method)
         if is_reused and not wire.is_connected:
-            wire.close()
+            wire.hang_up()
             self._stand(wire)
         # urllib3 would hold the whole upload to the connection's time-out.
         wire.timeout = WRITE_SECONDS
@@ -320,10 +333,13 @@ class _Flight:
 
     def abandon(self) -> None:
         self.is_abandoned = True
-        if self.sock is not None:
+        beneath = self.sock
+        while beneath is not None and not isinstance(beneath, socket.socket):
+            beneath = beneath.socket  # TLS inside TLS
+        if beneath is not None:
             with contextlib.suppress(OSError):
                 # Not the method of an SSL socket: that one first forgets its encryption, under the sender's feet.
-                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+                socket.socket.shutdown(beneath, socket.SHUT_RDWR)
 
     def failure(self, error: Exception) -> Failure:
         why = "abandoned: the daemon stops" if self.is_abandoned else _why(error)
@@ -343,10 +359,32 @@ class _HTTPConnection(HTTPConnection):
         super().request(method, url, *args, **kwargs)
         self.used, self.used_at = self.sock, time.monotonic()
 
+    def hang_up(self) -> None:
+        """Close; it may connect again."""
+        self.close()
+
 
 class _HTTPSConnection(HTTPSConnection):
     used_at = 0.0
     used: socket.socket | None = None
+    tunnel: tuple[str, int | None, Mapping[str, str] | None, str] | None = None
+
+    def set_tunnel(
+        self,
+        host: str,
+        port: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        scheme: str = "http",
+    ) -> None:
+        """Remember the way through a proxy, which ``close`` forgets."""
+        self.tunnel = (host, port, headers, scheme)
+        super().set_tunnel(host, port, headers, scheme)
+
+    def hang_up(self) -> None:
+        """Close; it may connect again, by the same way: else what is for the API would go to the proxy itself."""
+        self.close()
+        if self.tunnel is not None:
+            self.set_tunnel(*self.tunnel)
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
         _FLIGHT.get().board(self)
@@ -362,17 +400,42 @@ class _HTTPSPool(HTTPSConnectionPool):
     ConnectionCls = _HTTPSConnection
 
 
-def _new_session(ca_file: str | None) -> requests.Session:
+_POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """requests' adapter with our connections, also to and through a proxy."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+def _new_session(ca_file: str | None, proxy: str | None) -> requests.Session:
     """Make a session that takes nothing from the environment and keeps no cookies."""
     session = requests.Session()
     session.trust_env = False
     session.verify = ca_file or True
     session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-    adapter = requests.adapters.HTTPAdapter(pool_connections=1, pool_maxsize=1)
-    adapter.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+    if proxy is not None:
+        session.proxies = {"https": proxy}  # http is for this machine alone, where no proxy stands between
+    adapter = _Adapter(pool_connections=1, pool_maxsize=1)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session
+
+
+def _certificate_ends(sock: Any) -> datetime | None:
+    """Read until when the other end's certificate is good; None where the connection is a plain one."""
+    certificate = sock.getpeercert() if hasattr(sock, "getpeercert") else None
+    if not certificate:
+        return None
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
 
 
 def _read(answer: requests.Response, *, sent: bool, key: str) -> Response:
@@ -428,4 +491,5 @@ def _not_connected(error: NewConnectionError) -> str:
     """Say in words why there is no connection: nobody listens there, or there is no such host."""
     cause = error.__cause__
     why = (cause.strerror if isinstance(cause, OSError) else None) or str(error)
-    return f"cannot connect to {error.conn.host}:{error.conn.port}: {why[:1].lower()}{why[1:]}"
+    whom = "the proxy " if error.conn.proxy is not None else ""
+    return f"cannot connect to {whom}{error.conn.host}:{error.conn.port}: {why[:1].lower()}{why[1:]}"

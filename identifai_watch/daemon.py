@@ -54,7 +54,7 @@ class Daemon:
         self._reload = reload
         self._only = only
         departures = Departures(shift)
-        self._api = duties.connect(shift.config.api.url, key, departures)
+        self._api = duties.connect(shift.config.api, key, departures)
         self._intakes: dict[int, Intake] = {}
         self._dispatch = dispatch(shift, self._api, departures, self._intakes)
         self._errand = Errand(shift, self._intakes, self._dispatch, give_up=give_up)

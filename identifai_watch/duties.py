@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from identifai_watch import __version__, delivery
+from identifai_watch import __version__, config, delivery
 from identifai_watch.api import Api, Upload
 from identifai_watch.config import Folder, form_options
 from identifai_watch.core import answers, lifecycle, routing, sidecar
@@ -88,9 +88,10 @@ class Balance:
     why: str | None = None
 
 
-def connect(url: str, key: Callable[[], str], depart: Callable[[str], None]) -> Api:
-    """Return the API at ``url``; ``depart`` is called right before the first byte of each request leaves."""
-    return Api(url, key, depart=depart)
+def connect(settings: config.Api, key: Callable[[], str], depart: Callable[[str], None]) -> Api:
+    """Return the API as it is configured; ``depart`` is called right before the first byte of each request leaves."""
+    ca_file = None if settings.ca_file is None else str(settings.ca_file)
+    return Api(settings.url, key, depart=depart, ca_file=ca_file, proxy=settings.proxy or None)
 
 
 def upload(

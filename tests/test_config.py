@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
@@ -337,9 +338,10 @@ def test_problems_show_no_secret(text: str) -> None:
 def test_a_repr_shows_no_secret() -> None:
     """Addresses that may hold a secret are not in the repr of a configuration."""
     wanted = parse(
-        '[notify]\nwebhook = "https://h/s3cret"\n[[folder]]\npath = "/a"\n[folder.options]\nwebhook_url = "https://h/s3cret"'
+        '[api]\nproxy = "http://u:s3cret@p:3128/"\n[notify]\nwebhook = "https://h/s3cret"\n[[folder]]\npath = "/a"\n[folder.options]\nwebhook_url = "https://h/s3cret"'
     )
     assert "s3cret" not in repr(wanted)
+    assert wanted.api.proxy == "http://u:s3cret@p:3128"
     assert wanted.notify.webhook == "https://h/s3cret"
 
 
@@ -738,14 +740,62 @@ def test_what_is_dumped_loads_again() -> None:
     assert parse(config.dump(document)).folders[0].options.with_nsfw
 
 
-def test_what_needs_a_restart() -> None:
+def test_what_needs_a_restart(ca_file: Path) -> None:
     """A changed folder or limit is taken up by a reload; connections, threads, ledger and socket are not."""
     old = parse('[[folder]]\npath = "/a"')
     assert config.restart_needed(old, parse('[api]\nposts_per_minute = 1\n[[folder]]\npath = "/b"')) == []
     new = parse(
-        '[api]\nurl = "https://x.org"\nuploads = 1\n[ledger]\nurl = "sqlite:////x"\n[web]\nlisten = ""\n[[folder]]\npath = "/a"'
+        f'[api]\nca_file = "{ca_file}"\nproxy = "http://p"\nurl = "https://x.org"\nuploads = 1\n[ledger]\nurl = "sqlite:////x"\n[web]\nlisten = ""\n[[folder]]\npath = "/a"'
     )
     assert [f"{section}.{key}" for section, key in NEEDS_RESTART] == config.restart_needed(old, new)
+
+
+@pytest.fixture(scope="session")
+def ca_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make an authority, and return the file that holds its certificate."""
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("nowhere.pem", "nowhere.pem cannot be read: No such file or directory"),
+        ("here", "here cannot be read: Is a directory"),
+        ("empty.pem", "empty.pem holds no certificate; it is a file of them in PEM"),
+    ],
+)
+def test_authorities_that_nobody_could_trust(written: str, words: str, tmp_path: Path) -> None:
+    """A ca_file that cannot serve is told at once: with it no request would ever leave."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "empty.pem").touch()
+    with pytest.raises(ConfigError) as caught:
+        config.parse(f'[api]\nca_file = "{written}"\n[[folder]]\npath = "/a"', tmp_path)
+    assert [f"api.ca_file: {tmp_path}/{words}"] == caught.value.problems
+
+
+def test_authorities_are_a_file(ca_file: Path) -> None:
+    """A ca_file is relative to the configuration; an empty one is none."""
+    text = '[api]\nca_file = "{}"\n[[folder]]\npath = "/a"'
+    assert ca_file == config.parse(text.format("ca.pem"), ca_file.parent).api.ca_file
+    assert config.parse(text.format(""), ca_file.parent).api.ca_file is None
+
+
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        ("socks5://u:s3cret@p:1", "is not the address of a proxy; it is like http://proxy.example.org:3128"),
+        ("u:s3cret@p:3128", "is not the address of a proxy; it is like http://proxy.example.org:3128"),
+        ("http://u:s3cret@", "is not the address of a proxy; it is like http://proxy.example.org:3128"),
+        ("http://u:s3cret@p:0", "is not the address of a proxy; it is like http://proxy.example.org:3128"),
+        ("http://u:s3cret@p/x", "holds more than a host, a port, a user and a password; leave the rest away"),
+        ("http://u@p/?s3cret", "holds more than a host, a port, a user and a password; leave the rest away"),
+    ],
+)
+def test_a_proxy_that_is_none(proxy: str, words: str) -> None:
+    """What is no proxy's address is refused without being repeated: it may hold a password."""
+    assert [f"api.proxy: {words}"] == problems(f'[api]\nproxy = "{proxy}"\n[[folder]]\npath = "/a"')
 
 
 def test_closed_sets_are_spelt_as_documented() -> None:
@@ -760,6 +810,7 @@ def keyed(tmp_path: Path, content: bytes | None = None) -> config.Config:
     file = tmp_path / "api-key"
     if content is not None:
         file.write_bytes(content)
+        file.chmod(0o600)
     return parse(f'[api]\nkey_file = "{file}"\n[[folder]]\npath = "/a"')
 
 
@@ -818,6 +869,33 @@ def test_a_key_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "api-key").mkdir()
     with pytest.raises(AccountError, match="cannot be read: Is a directory"):
         config.read_key(keyed(tmp_path), {})
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_taken"),
+    [
+        (0o600, True),
+        (0o400, True),
+        (0o640, True),
+        (0o604, False),
+        (0o644, False),
+        (0o602, False),
+        (0o601, False),
+    ],
+)
+def test_a_key_that_everybody_can_reach_is_refused(mode: int, tmp_path: Path, *, is_taken: bool) -> None:
+    """A key file that is open to every user is not used, with the command that closes it; systemd's copy is."""
+    wanted = keyed(tmp_path, b"s3cret")
+    file = tmp_path / "api-key"
+    file.chmod(mode)
+    if is_taken:
+        assert ("s3cret", mode) == ((key := config.read_key(wanted, {})).value, key.mode)
+    else:
+        with pytest.raises(AccountError, match=f"mode {mode:04o}.*chmod 600 {file}") as caught:
+            config.read_key(wanted, {})
+        assert "s3cret" not in str(caught.value)
+    key = config.read_key(wanted, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert ("s3cret", None) == (key.value, key.mode)
 
 
 def test_a_key_does_not_show_itself() -> None:

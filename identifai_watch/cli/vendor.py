@@ -13,6 +13,7 @@ from identifai_watch.core.events import Barred, Overridden, Refused, Unanswered
 from identifai_watch.core.model import AccountState, Label, PauseReason
 from identifai_watch.dispatch import Departures
 from identifai_watch.errors import AccountError, LaterError, RefusedError
+from identifai_watch.hardening import harden
 from identifai_watch.ledger import Ledger, budget
 from identifai_watch.ledger.views import Line
 from identifai_watch.shift import Shift
@@ -30,6 +31,7 @@ class Override:
 
 def prepared(config: Config, ledger: Ledger, line: Line, label: Label) -> Override:
     """Return the override that tells ``label``; raise before anything is asked or done if it cannot go now."""
+    harden()
     with ledger.read() as tx:
         account = budget.account(tx)
     if account.state is AccountState.PAUSED and account.reason is PauseReason.OPERATOR:
@@ -47,7 +49,7 @@ def send(ledger: Ledger, override: Override) -> Label:
     if analysis is None:
         raise LookupError(override.line.file.id)
     departures = Departures(Shift(config=override.config, ledger=ledger))
-    api = duties.connect(override.config.api.url, lambda: override.key.value, departures)
+    api = duties.connect(override.config.api, lambda: override.key.value, departures)
     try:
         answer = api.override(analysis.media, analysis.sha256.hex(), override.label)
     finally:
@@ -69,7 +71,7 @@ def send(ledger: Ledger, override: Override) -> Label:
 
 def balance(config: Config, key: configuration.Key) -> Credits:
     """Ask for the credits that are left; nothing is written to the ledger."""
-    api = duties.connect(config.api.url, lambda: key.value, lambda _: None)
+    api = duties.connect(config.api, lambda: key.value, lambda _: None)
     try:
         return answers.credits(api.credits(), now=datetime.now(UTC))
     finally:

@@ -1,7 +1,7 @@
 """What the operator wants, read from TOML into frozen values: ``Config`` and its ``Folder``.
 
 All problems of a file are told at once, each with its dotted name, its value and a remedy. What the values
-mean is left to those that ask for them; the disk is looked at for the file itself and for the key alone.
+mean is left to those that ask for them; the disk is looked at for the file itself, the key and ``ca_file`` alone.
 """
 
 from identifai_watch.config.folder import Events, Existing, Folder, Orphans, Unsupported

@@ -11,10 +11,12 @@ from pydantic import Field, ValidationInfo, field_validator
 from identifai_watch.config.folder import Folder
 from identifai_watch.config.values import (
     ApiAddress,
+    CertificateFile,
     Count,
     Listen,
     Number,
     OptionalFilePath,
+    ProxyAddress,
     Section,
     Switch,
     Text,
@@ -38,6 +40,8 @@ NO_KEY_HERE = dict.fromkeys(
 
 NEEDS_RESTART: tuple[tuple[str, str], ...] = (
     ("api", "url"),
+    ("api", "ca_file"),
+    ("api", "proxy"),
     ("api", "uploads"),
     ("ledger", "url"),
     ("web", "listen"),
@@ -52,6 +56,8 @@ class Api(Section):
 
     url: ApiAddress = "https://backend.identifai.net"
     key_file: OptionalFilePath = Path("/etc/identifai-watch/api-key")
+    ca_file: CertificateFile = None
+    proxy: ProxyAddress = Field(default="", repr=False)
     uploads: int = Field(default=4, strict=True, ge=1, le=64)
     posts_per_second: Count = 1
     posts_per_minute: Count = 30

@@ -7,6 +7,7 @@ value holds several mistakes. What a whole section looks like is left to ``model
 import ipaddress
 import os
 import re
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -140,6 +141,31 @@ def _api_address(value: object) -> str:
     return address.rstrip("/")
 
 
+def _proxy_address(value: object) -> str:
+    """Accept the address of a proxy, or nothing. It is never repeated in words: it may hold a password."""
+    address = secret_text(value)
+    parts = _split(address)
+    if address and (parts is None or parts.scheme not in {"http", "https"}):
+        raise ValueError("is not the address of a proxy; it is like http://proxy.example.org:3128")
+    if parts is not None and (parts.path.strip("/") or parts.query or parts.fragment):
+        raise ValueError("holds more than a host, a port, a user and a password; leave the rest away")
+    return address.rstrip("/")
+
+
+def _certificate_file(value: object, info: ValidationInfo) -> Path | None:
+    """Accept a file of certificates that is there: without it no request would ever leave."""
+    path = _optional_path(value, info)
+    if path is None:
+        return None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except ssl.SSLError:
+        raise ValueError(f"{path} holds no certificate; it is a file of them in PEM") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    return path
+
+
 def _listen(value: object) -> str:
     address = text(value)
     if address == "":
@@ -226,6 +252,8 @@ FilePath = Annotated[Path, PlainValidator(_path)]
 OptionalFilePath = Annotated[Path | None, PlainValidator(_optional_path)]
 Mode = Annotated[int, PlainValidator(_mode)]
 WebAddress = Annotated[str, PlainValidator(_web_address)]
+ProxyAddress = Annotated[str, PlainValidator(_proxy_address)]
+CertificateFile = Annotated[Path | None, PlainValidator(_certificate_file)]
 ApiAddress = Annotated[str, PlainValidator(_api_address)]
 Listen = Annotated[str, PlainValidator(_listen)]
 MinConfidence = Annotated[Thresholds, PlainValidator(thresholds)]

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,15 +25,23 @@ _GRACE_SECONDS = 2
 class Simulator:
     """A pretend identifAI in a thread of its own, on ``url`` until ``stop``; a context manager.
 
-    ``port`` 0 takes a free one. Connections are accepted as soon as it is constructed.
+    ``port`` 0 takes a free one. Connections are accepted as soon as it is constructed. With a ``certificate``, a PEM
+    file that holds its private key too, it speaks TLS.
 
     Raises:
         OSError: the address cannot be had.
     """
 
-    def __init__(self, script: Script | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        script: Script | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        certificate: Path | None = None,
+    ) -> None:
         self._service = Service(State(Script() if script is None else script))
-        self._running = _Running(self._service, host, port)
+        self._running = _Running(self._service, host, port, certificate)
         self.url = self._running.url
         self._thread = threading.Thread(target=self._running.run, name="simulator", daemon=True)
         self._thread.start()
@@ -96,12 +105,12 @@ class _Server(uvicorn.Server):
 class _Running:
     """A server on a socket that is bound here, so that the port is known and connections wait from now on."""
 
-    def __init__(self, service: Service, host: str, port: int) -> None:
+    def __init__(self, service: Service, host: str, port: int, certificate: Path | None = None) -> None:
         self._socket = socket.create_server((host, port), backlog=_BACKLOG)
         # Each connection inherits it. Without it an answer's body waits 40 ms for the ACK of its head.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         at, number = self._socket.getsockname()[:2]
-        self.url = f"http://{at}:{number}"
+        self.url = f"{'http' if certificate is None else 'https'}://{at}:{number}"
         app = Starlette(routes=service.routes())
         app.state.closing = asyncio.Event()
         config = uvicorn.Config(
@@ -114,6 +123,7 @@ class _Running:
             access_log=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_GRACE_SECONDS,
+            ssl_certfile=certificate,
         )
         self._server = _Server(config, app.state.closing)
 
