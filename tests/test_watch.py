@@ -291,14 +291,26 @@ def limited(drop: Path, limit: str, number: int) -> str:
 
 
 def test_too_few_watches_are_told_with_the_remedy(drop: Path) -> None:
-    """Of a sub-directory that could not be watched watchdog says nothing."""
+    """Of a sub-directory that could not be watched watchdog says nothing; the line names the limit that holds."""
     for number in range(30):
         (drop / str(number)).mkdir()
-    allowed = int(Path("/proc/sys/fs/inotify/max_user_watches").read_text())
     found = limited(drop, "max_inotify_watches", 10)
-    assert found.startswith(f"the limit of inotify watches is reached ({allowed:,} allowed): run 'sysctl -w ")
-    proposed = int(found.removesuffix("'").rpartition("fs.inotify.max_user_watches=")[2])
-    assert proposed > max(allowed, 31)
+    told = "unwatchable: the limit of inotify watches is reached (10 allowed): run 'sysctl -w "
+    assert found.startswith(told)
+    proposed = int(found.removesuffix("'").removeprefix(f"{told}user.max_inotify_watches="))
+    assert proposed > 31
+
+
+def test_the_limit_of_the_whole_system_is_named_where_the_own_is_no_lower(drop: Path, ear: Ear) -> None:
+    """Outside of containers it is fs.inotify that is raised, to more than it was."""
+    allowed = int(Path("/proc/sys/fs/inotify/max_user_watches").read_text())
+    told = Watch(os.fsencode(drop), ear, recursive=True)._explained(OSError(errno.ENOSPC, "no space"))
+    head, _, proposed = told.removesuffix("'").rpartition("=")
+    assert (
+        f"the limit of inotify watches is reached ({allowed:,} allowed): run 'sysctl -w fs.inotify.max_user_watches"
+        == head
+    )
+    assert int(proposed) > allowed
 
 
 def test_no_watch_at_all_is_told_with_the_remedy(drop: Path) -> None:
@@ -310,7 +322,7 @@ def test_no_watch_at_all_is_told_with_the_remedy(drop: Path) -> None:
 def test_no_instance_is_told_with_the_remedy(drop: Path) -> None:
     """Another limit, another line."""
     found = limited(drop, "max_inotify_instances", 0)
-    assert "run 'sysctl -w fs.inotify.max_user_instances=" in found
+    assert "(0 allowed): run 'sysctl -w user.max_inotify_instances=" in found
 
 
 def test_enough_watches_are_no_problem(drop: Path) -> None:

@@ -37,7 +37,7 @@ _FILTER: list[type[FileSystemEvent]] = [
     DirCreatedEvent,
     DirMovedEvent,
 ]
-_LIMITS = "/proc/sys/fs/inotify/"
+_OWN = {"max_user_watches": "user.max_inotify_watches", "max_user_instances": "user.max_inotify_instances"}
 _IN_DELETE_SELF = 0x400
 
 
@@ -80,7 +80,7 @@ class Watch:
         """Arm the watch; what is created from now on is told.
 
         Raises:
-            UnwatchableError: it cannot be armed; nothing is left running.
+            UnwatchableError: it cannot be armed, or not for all directories; nothing is left running.
         """
         # It warns of a directory that it finds twice, in its listing and by its event, as `mkdir -p` makes them.
         warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
@@ -92,6 +92,7 @@ class Watch:
             )
             observer.start()
             self._place = _place(self._root)
+            _probe(self._root)
         except OSError as error:
             if observer is not None:
                 observer.stop()
@@ -215,9 +216,20 @@ def _power_above(count: int) -> int:
 
 
 def _sysctl(name: str, what: str, needed: int) -> str:
-    """Say the exact line; the limit is doubled, or made so that this tree has room twice."""
-    allowed = 0
-    with suppress(OSError, ValueError), open(_LIMITS + name, encoding="ascii") as limit:  # noqa: PTH123
-        allowed = int(limit.read())
-    proposed = max(needed, _power_above(allowed), 1024)
-    return f"{what} ({allowed:,} allowed): run 'sysctl -w fs.inotify.{name}={proposed}'"
+    """Say the exact line; the limit is doubled, or made so that this tree has room twice.
+
+    ``fs.inotify`` has the limit of the whole system, ``user`` that of our user namespace, a container's for instance:
+    the lower one holds, and outside of containers the two are one (inotify(7), namespaces(7)).
+    """
+    keys = (f"fs.inotify.{name}", _OWN[name])
+    limits = {key: limit for key in keys if (limit := _limit(key)) is not None} or {keys[0]: 0}
+    key = min(limits, key=limits.__getitem__)
+    proposed = max(needed, _power_above(limits[key]), 1024)
+    return f"{what} ({limits[key]:,} allowed): run 'sysctl -w {key}={proposed}'"
+
+
+def _limit(key: str) -> int | None:
+    """Return the limit that a sysctl stands for, None if it cannot be read, as in some sandboxes."""
+    with suppress(OSError, ValueError), open(f"/proc/sys/{key.replace('.', '/')}", encoding="ascii") as file:  # noqa: PTH123
+        return int(file.read())
+    return None
