@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from identifai_watch.core.health import Health
 from identifai_watch.core.model import Account, AccountState, PauseReason
 from identifai_watch.dispatch import Dispatch
 from identifai_watch.intake import Intake
 from identifai_watch.ledger import budget, runs, views
-from identifai_watch.patrol import Health
 from identifai_watch.shift import Shift
 
 GROWING_PATIENCE = timedelta(seconds=60)

@@ -14,6 +14,7 @@ from typing import TypeVar
 from identifai_watch.candidates import Batch, Candidates, Entry, Whole
 from identifai_watch.config import Existing, Folder
 from identifai_watch.core import media
+from identifai_watch.core.health import Health
 from identifai_watch.core.model import File, FileState, Fingerprint
 from identifai_watch.folder.digest import Digest, digest
 from identifai_watch.folder.ignores import ignored
@@ -37,7 +38,7 @@ from identifai_watch.ledger.intake import (
     Arrival,
     Content,
 )
-from identifai_watch.patrol import Findings, Health, Patrol
+from identifai_watch.patrol import Findings, Patrol
 from identifai_watch.places import rules_key, rules_of
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
@@ -161,6 +162,7 @@ class Intake:
         match notice.kind:
             case NoticeKind.OVERFLOW:
                 self._log.warning("events lost, scanning")
+                self.patrol.witness.overflowed()
                 self.patrol.rescan()
             case NoticeKind.DIRECTORY:
                 self.patrol.look_into(notice.path)
@@ -168,6 +170,7 @@ class Intake:
                 if why_not_file(notice.path, self._rules) is not None:
                     return
                 if self.settling >= MOST_NOTICED and not self._is_on_its_way(notice.path):
+                    self.patrol.witness.overlooked()
                     self.patrol.rescan()
                 else:
                     self._notice(notice.path, renamed=notice.kind is NoticeKind.RENAMED)
@@ -239,10 +242,12 @@ class Intake:
         if entry is not None and entry.look is None:
             self._stir(tx, path, found.fingerprint)
 
-    def _stir(self, tx: Transaction, path: bytes, seen: Fingerprint) -> None:
+    def _stir(self, tx: Transaction, path: bytes, seen: Fingerprint) -> bool:
         within = self.folder.timestamp_granularity
-        if intake.stir(tx, self.folder_id, path, seen, self._shift.step(tx), within=within):
+        is_other = intake.stir(tx, self.folder_id, path, seen, self._shift.step(tx), within=within)
+        if is_other:
             self._log.info("judged file changes", path=path)
+        return is_other
 
     def _looks_failed(self, looks: Looks, _tx: Transaction, error: Exception) -> None:
         """Go on after a bug of ours with one path: it waits, and the others are looked at again."""
@@ -394,7 +399,7 @@ class Intake:
             case ChangedError():
                 self._notice_again(path, entry)
             case _:
-                self._log.warning("file cannot be read", path=path, reason=str(found))
+                self._put_off(path, str(found))
 
     def _admit(self, tx: Transaction, path: bytes, entry: Entry, found: Digest) -> None:
         left = intake.left_as(tx, self.folder_id, path)
@@ -474,9 +479,11 @@ class Intake:
                 case Changed() if self._rests(tx, finding):
                     pass
                 case New(path=path):
+                    self.patrol.witness.saw(path, finding.fingerprint)
                     self._notice(path, renamed=False)
                 case Changed(path=path):
-                    self._stir(tx, path, finding.fingerprint)
+                    if self._stir(tx, path, finding.fingerprint):
+                        self.patrol.witness.saw(path, finding.fingerprint)
                     self._notice(path, renamed=False)
                 case Back(path=path):
                     intake.seen(tx, self.folder_id, [path], step)

@@ -4,7 +4,7 @@
 folder's own, so that a mount that hangs stops nobody else. What is found is handed on.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,13 +13,25 @@ from threading import Event, Semaphore, Thread
 from typing import Any, TypeVar
 
 from identifai_watch.config import Events, Folder
+from identifai_watch.core import health
+from identifai_watch.core.health import (
+    Condition,
+    Health,
+    HealthEvent,
+    Reached,
+    Unheard,
+    Unreachable,
+    Unwatched,
+)
 from identifai_watch.folder.opening import FolderError
 from identifai_watch.folder.roots import Root, inspect_root
 from identifai_watch.folder.rules import Rules
-from identifai_watch.folder.scan import Finding, Known, Summary, Unlisted, scan
+from identifai_watch.folder.scan import Finding, Summary, Unlisted, scan
 from identifai_watch.folder.watch import Notice, UnwatchableError, Watch
-from identifai_watch.ledger import Ledger, Transaction, intake, tree
+from identifai_watch.ledger import Transaction, intake
+from identifai_watch.memory import LedgerMemory
 from identifai_watch.shift import Shift
+from identifai_watch.witness import Witness
 from identifai_watch.workers import Job, Running
 
 CHUNKS_AHEAD = 4
@@ -32,14 +44,6 @@ SCAN_SHARE = 10
 """A scan never takes more than a tenth of the time: the next one waits ten times as long as the last one took."""
 
 Result = TypeVar("Result")
-
-
-class Health(StrEnum):
-    """How a folder is: watched as configured, scanned only though events were wanted, or out of reach."""
-
-    OK = "ok"
-    DEGRADED = "degraded"
-    UNAVAILABLE = "unavailable"
 
 
 class Mode(StrEnum):
@@ -74,44 +78,6 @@ class Hung:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerMemory:
-    """What the ledger remembers of one folder, as the scan asks for it."""
-
-    ledger: Ledger
-    folder_id: int
-
-    def known(self, parent: bytes, names: Sequence[bytes]) -> Mapping[bytes, Known]:
-        """Give what is remembered of these names in ``parent``."""
-        with self.ledger.read() as tx:
-            found = tree.known(tx, self.folder_id, parent, names)
-        return {name: Known(fingerprint=row.fingerprint, missing=row.missing) for name, row in found.items()}
-
-    def count(self, parent: bytes) -> int:
-        """Say how many names there should be in ``parent``."""
-        with self.ledger.read() as tx:
-            return tree.count(tx, self.folder_id, parent)
-
-    def names(self, parent: bytes) -> Iterable[bytes]:
-        """Give the names that should be in ``parent``."""
-        return self._pages(partial(tree.names, folder_id=self.folder_id, parent=parent))
-
-    def parents(self) -> Iterable[bytes]:
-        """Give the directories in which something should be."""
-        return self._pages(partial(tree.parents, folder_id=self.folder_id))
-
-    def _pages(self, ask: Callable[..., list[bytes]]) -> Iterator[bytes]:
-        """Ask page by page: whoever takes the answers looks at a disk meanwhile, and no transaction waits for that."""
-        after: bytes | None = None
-        while True:
-            with self.ledger.read() as tx:
-                page = ask(tx, after=after)
-            if not page:
-                return
-            yield from page
-            after = page[-1]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """Where a patrol hands on what it hears and finds; all are called in the loop.
 
@@ -137,18 +103,20 @@ class Patrol:
         self._lane = f"{folder.name}/scan"
         self._log = shift.log.bind(folder=folder.name)
         self.network = False
-        self.health = Health.OK
         self.mode = Mode.SCAN
-        self.reason: str | None = None
+        self.witness = Witness(shift.clock)
+        self._condition = Condition(since=shift.clock())
         self.last_scan_at: datetime | None = None
         self._room = Event()
         self._room.set()
         self._chunks = Semaphore(CHUNKS_AHEAD)
         self._closed = Event()
         self._watch: Watch | None = None
+        self._listened_to: Watch | None = None
         self._is_scanning = False
         self._wants_rescan = False
         self._scan_at = self._scan_began = shift.clock()
+        self._scan_took = timedelta(0)
         self._subtrees: list[bytes] = []
         self._unlisted: dict[bytes, str] = {}
         self._retry = FIRST_RETRY
@@ -174,6 +142,16 @@ class Patrol:
     def is_closed(self) -> Event:
         """Set once the folder is closed, for its threads to see."""
         return self._closed
+
+    @property
+    def health(self) -> Health:
+        """How the folder is."""
+        return self._condition.health
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is so."""
+        return self._condition.reason
 
     def tick(self, *, has_room: bool) -> None:
         """Begin a scan when one is due, and look into directories that events named.
@@ -210,6 +188,7 @@ class Patrol:
 
     def look_into(self, directory: bytes) -> None:
         """Have one directory scanned soon: an event named it, and not what is in it."""
+        self.witness.named(directory)
         if directory not in self._subtrees:
             self._subtrees.append(directory)
 
@@ -221,9 +200,8 @@ class Patrol:
     def out_of_reach(self, reason: str) -> None:
         """Set the folder aside until its root answers again."""
         if self.health is not Health.UNAVAILABLE:
-            self._log.warning("folder unavailable", reason=reason)
             self._retry = FIRST_RETRY
-        self.health, self.reason = Health.UNAVAILABLE, reason
+        self._become(Unreachable(reason))
         self._scan_at = self._shift.clock() + self._retry
         self._retry = min(LAST_RETRY, self._retry * 2)
 
@@ -253,7 +231,29 @@ class Patrol:
             "mode": self.mode,
             "reason": self.reason,
             "last_scan_at": None if self.last_scan_at is None else self.last_scan_at.isoformat(),
+            "scan_seconds": round(self._scan_took.total_seconds(), 3),
+            "unheard": self.witness.total,
+            "overflows": self.witness.overflows,
         }
+
+    def _become(self, event: HealthEvent) -> None:
+        """Take in what happened to the folder, and say it if that changes how it is or why."""
+        before, self._condition = self._condition, health.after(self._condition, event, self._shift.clock())
+        now = self._condition
+        if (before.health, before.reason) == (now.health, now.reason):
+            return
+        if now.health is Health.UNAVAILABLE:
+            if before.health is not Health.UNAVAILABLE:
+                self._log.warning("folder unavailable", reason=now.reason)
+            return
+        if before.health is Health.UNAVAILABLE:
+            self._log.info("folder available again")
+        if now.health is Health.DEGRADED:
+            self._log.warning("folder degraded", reason=now.reason)
+        elif now.reason is not None:
+            self._log.info("folder scanned only", reason=now.reason)
+        elif before.health is Health.DEGRADED:
+            self._log.info("folder watched again")
 
     # The root, and the watch.
 
@@ -263,10 +263,11 @@ class Patrol:
             root = inspect_root(self._folder.root)
         except FolderError as error:
             return Prepared(root=None, trouble=str(error), watch=self._watch)
-        if self._shift.once or not wants_events(self._folder, root):
+        distrust = self._condition.distrust(self._shift.clock())
+        if self._shift.once or distrust is not None or not wants_events(self._folder, root):
             if self._watch is not None:
                 self._watch.stop()
-            return Prepared(root=root)
+            return Prepared(root=root, unwatchable=distrust)
         if self._watch is not None:
             problem = self._watch.problem()
             if problem is None:
@@ -298,20 +299,22 @@ class Patrol:
             self._is_scanning = False
             self.out_of_reach(self.reason or "it does not answer")
             return
-        if self.health is Health.UNAVAILABLE:
-            self._log.info("folder available again")
         self._retry = FIRST_RETRY
         self.network = found.root.network
         self.mode = Mode.EVENTS if found.watch is not None else Mode.SCAN
-        self.health = Health.OK if found.unwatchable is None else Health.DEGRADED
-        self._say(found.unwatchable or why_scanned(self._folder, found.root))
+        if found.unwatchable is not None:
+            self._become(Unwatched(found.unwatchable))
+        else:
+            self._become(Reached(why_scanned(self._folder, found.root)))
+        self._listen(found.watch)
+        self.witness.begin()
         self._plan(partial(self._scan, b""), self._scanned)
 
-    def _say(self, reason: str | None) -> None:
-        if reason is not None and reason != self.reason:
-            say = self._log.warning if self.health is Health.DEGRADED else self._log.info
-            say("folder scanned only", reason=reason)
-        self.reason = reason
+    def _listen(self, watch: Watch | None) -> None:
+        """Hold the events of a watch that is new against the scans from now on."""
+        if watch is not self._listened_to:
+            self._listened_to = watch
+            (self.witness.disarmed if watch is None else self.witness.armed)()
 
     def _moved_house(self, tx: Transaction, root: Root) -> str | None:
         """Return what is wrong if the root is on another file system than it was: an empty mount point, say."""
@@ -377,12 +380,16 @@ class Patrol:
         if summary is None:
             return
         now = self._shift.clock()
-        took = now - self._scan_began
+        took = self._scan_took = now - self._scan_began
         self.last_scan_at = now
         rest = max(self._folder.rescan, took * SCAN_SHARE)
         self._scan_at = now if self._wants_rescan else now + rest
         self._wants_rescan = False
         self._log.debug("scanned", files=summary.files, seconds=round(took.total_seconds(), 3))
+        unheard = self.witness.end()
+        if unheard:
+            self._log.warning("files that no event named", files=unheard)
+            self._become(Unheard(unheard))
         if self.health is Health.UNAVAILABLE:
             self.rescan()  # it hung, and answers again: its root is looked at before anything else
         if summary.unlisted == 0:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from identifai_watch import orders, systemd
+from identifai_watch.core.health import Health
 from identifai_watch.dispatch import Dispatch
 from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, budget, claims, desk
-from identifai_watch.patrol import Health
 from identifai_watch.places import AD_HOC
 from identifai_watch.shift import Shift
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from identifai_watch.core.health import Health
 from identifai_watch.core.model import AnalysisState, FileState
 from identifai_watch.daemon import Daemon
 from identifai_watch.ledger import Transaction
-from identifai_watch.patrol import Health, Mode
+from identifai_watch.patrol import Mode
 from identifai_watch.simulator import Endpoint
 from tests.harness import SUFFIX, House, house, wait_for
 from tests.watching import (

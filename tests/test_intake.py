@@ -12,6 +12,7 @@ import pytest
 
 from identifai_watch import intake as way_in
 from identifai_watch.candidates import MOST_BYTES, MOST_IN_BATCH, Batch, Entry, Whole
+from identifai_watch.core.health import Health
 from identifai_watch.core.model import FileState, Fingerprint
 from identifai_watch.core.settling import Candidate, Sample
 from identifai_watch.daemon import Daemon
@@ -20,7 +21,7 @@ from identifai_watch.folder.scan import Summary
 from identifai_watch.folder.watch import Notice, NoticeKind
 from identifai_watch.ledger import Ledger, Transaction, tree, views
 from identifai_watch.ledger import intake as rows
-from identifai_watch.patrol import Health, LedgerMemory
+from identifai_watch.memory import LedgerMemory
 from identifai_watch.workers import Job
 from tests.harness import house, wait_for
 from tests.test_folders import BY_EVENTS, SCANNED, judged, paid, standing

@@ -10,6 +10,7 @@ from typing import TypeVar
 from identifai_watch import duties
 from identifai_watch.config import Orphans
 from identifai_watch.core.events import Announced, Delivered, Destined, Swept, Undelivered
+from identifai_watch.core.health import Health
 from identifai_watch.core.model import File, Interim, Outcome
 from identifai_watch.core.routing import Action, destination
 from identifai_watch.delivery import Delivery, DeliveryError, Order, SourceChanged, SourceGone, Taken
@@ -18,7 +19,6 @@ from identifai_watch.duties import Carried, Chosen, Place
 from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, claims, work
 from identifai_watch.ledger.work import Delivery as Due
-from identifai_watch.patrol import Health
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
 

@@ -9,6 +9,7 @@ from identifai_watch import duties
 from identifai_watch.api import Api
 from identifai_watch.core import gate
 from identifai_watch.core.events import Begun, Deferred, Overdue, Refused, Unsent, Uploaded
+from identifai_watch.core.health import Health
 from identifai_watch.core.model import Analysis, File
 from identifai_watch.dispatch.departures import Departures
 from identifai_watch.dispatch.missing import not_found
@@ -16,7 +17,6 @@ from identifai_watch.dispatch.standing import Standing
 from identifai_watch.duties import Place, Sent, Signs
 from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, budget, claims, holds, work
-from identifai_watch.patrol import Health
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
 

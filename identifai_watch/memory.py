@@ -1,0 +1,46 @@
+"""What the ledger remembers of one folder, as a scan of it asks: in short transactions, page by page."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from identifai_watch.folder.scan import Known
+from identifai_watch.ledger import Ledger, tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerMemory:
+    """What the ledger remembers of one folder, as the scan asks for it."""
+
+    ledger: Ledger
+    folder_id: int
+
+    def known(self, parent: bytes, names: Sequence[bytes]) -> Mapping[bytes, Known]:
+        """Give what is remembered of these names in ``parent``."""
+        with self.ledger.read() as tx:
+            found = tree.known(tx, self.folder_id, parent, names)
+        return {name: Known(fingerprint=row.fingerprint, missing=row.missing) for name, row in found.items()}
+
+    def count(self, parent: bytes) -> int:
+        """Say how many names there should be in ``parent``."""
+        with self.ledger.read() as tx:
+            return tree.count(tx, self.folder_id, parent)
+
+    def names(self, parent: bytes) -> Iterable[bytes]:
+        """Give the names that should be in ``parent``."""
+        return self._pages(partial(tree.names, folder_id=self.folder_id, parent=parent))
+
+    def parents(self) -> Iterable[bytes]:
+        """Give the directories in which something should be."""
+        return self._pages(partial(tree.parents, folder_id=self.folder_id))
+
+    def _pages(self, ask: Callable[..., list[bytes]]) -> Iterator[bytes]:
+        """Ask page by page: whoever takes the answers looks at a disk meanwhile, and no transaction waits for that."""
+        after: bytes | None = None
+        while True:
+            with self.ledger.read() as tx:
+                page = ask(tx, after=after)
+            if not page:
+                return
+            yield from page
+            after = page[-1]
