@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from identifai_watch import duties, orders, systemd
+from identifai_watch import orders, systemd
 from identifai_watch.config import Config, Folder, restart_needed
-from identifai_watch.dispatch import Departures, dispatch
+from identifai_watch.dispatch import dispatch
 from identifai_watch.errand import Ending, Errand
 from identifai_watch.errors import ConfigError, LaterError, LedgerAwayError, LedgerError
 from identifai_watch.intake import Intake
@@ -27,6 +27,9 @@ LAST_WORDS = timedelta(seconds=2)
 """How long a stop waits for the uploads that it cut, so that the ledger knows what became of them."""
 
 AWAY_WAIT = 1.0
+
+CLOCK_SLACK = timedelta(seconds=2)
+"""How far the clock may be set back without a word."""
 
 JUDGE_PRIORITY = 10_000
 """Of a file that an operator named: above every folder's."""
@@ -53,14 +56,15 @@ class Daemon:
         self.shift = shift
         self._reload = reload
         self._only = only
-        departures = Departures(shift)
-        self._api = duties.connect(shift.config.api, key, departures)
+        self._key = key
         self._intakes: dict[int, Intake] = {}
-        self._dispatch = dispatch(shift, self._api, departures, self._intakes)
+        self._dispatch = dispatch(shift, key, self._intakes)
         self._errand = Errand(shift, self._intakes, self._dispatch, give_up=give_up)
         self._vigil = Vigil(shift, self._intakes, self._dispatch, is_silent=bool(only))
         self._arrived: list[Arrived] = []
         self._away_since: datetime | None = None
+        self._is_to_open = False
+        self._latest = shift.clock()
         self._wants_reload = False
         self._began_with = shift.config
 
@@ -107,13 +111,8 @@ class Daemon:
             )
         with shift.ledger.write() as tx:
             claims.free(tx, shift.claimant.node)
-            orders.look_now(tx, shift.clock(), shift.chance())
             shift.learn(tx)
-            if self._only:
-                shift.least_priority = JUDGE_PRIORITY
-                self._errand.targets = [self._take(tx, path) for path in self._only]
-            else:
-                self._open_all(tx)
+            self._open(tx)
             self._vigil.report(tx, force=True)
         shift.log.info("started", folders=len(shift.config.folders), ledger=shift.config.ledger.url)
         systemd.ready(self._vigil.status())
@@ -121,25 +120,25 @@ class Daemon:
     def _round(self) -> None:
         """Wait for something to do, do all of it in one transaction, then launch what that planned.
 
-        A ledger that cannot be written keeps everything waiting, and what the workers brought is kept for it.
-
-        Raises:
-            LedgerAwayError: The ledger failed in mid-round; memory no longer agrees with it, and a start mends that.
+        A ledger that cannot be written keeps everything waiting, and what the workers brought is kept for it. After
+        one that failed in mid-round all that was in memory is made anew from it.
         """
         shift = self.shift
-        self._arrived += shift.workers.collect(self._patience())
+        self._mind_clock()
         is_begun = False
         try:
+            self._arrived += shift.workers.collect(self._patience())
             with shift.ledger.write() as tx:
                 is_begun = True
                 self._work(tx)
         except LedgerAwayError as error:
             shift.workers.drop()
             if is_begun:
-                raise
+                self._renew()
             self._bear(error)
             return
         self._arrived = []
+        self._is_to_open = False
         self._away_since = None
         shift.workers.launch()
         if self._wants_reload:
@@ -149,6 +148,8 @@ class Daemon:
 
     def _work(self, tx: Transaction) -> None:
         """Do one round: keep the claims, take in what came, obey, begin what is due."""
+        if self._is_to_open:
+            self._open(tx)
         self._vigil.keep(tx)
         for arrived in self._arrived:
             self._guarded(tx, arrived.then, arrived.failed or self._misdone)
@@ -170,6 +171,24 @@ class Daemon:
 
     def _misdone(self, _tx: Transaction, error: Exception) -> None:
         self.shift.bug(error)
+
+    def _mind_clock(self) -> None:
+        """Make what is in memory anew when the clock was set back: instants in it would be waited for far too long."""
+        before, self._latest = self._latest, self.shift.clock()
+        if before - self._latest > CLOCK_SLACK:
+            self.shift.log.warning("clock set back", seconds=(before - self._latest).total_seconds())
+            self._renew()
+
+    def _renew(self) -> None:
+        """Forget what is in memory, and have it made anew from the ledger with the next round, as by a start.
+
+        What is under way in threads ends as it began: its claim holds, and what it brings is written.
+        """
+        for one in self._intakes.values():
+            one.close()
+        self._intakes.clear()
+        self._dispatch.take_over(dispatch(self.shift, self._key, self._intakes))
+        self._is_to_open = True
 
     def _bear(self, error: LedgerAwayError) -> None:
         """Wait for a ledger that somebody else has locked; nothing is sent meanwhile."""
@@ -197,7 +216,7 @@ class Daemon:
         shift = self.shift
         systemd.stopping()
         shift.stopping.set()
-        self._api.abandon()
+        self._dispatch.abandon()
         for one in self._intakes.values():
             one.close()
         deadline = time.monotonic() + LAST_WORDS.total_seconds()
@@ -209,7 +228,7 @@ class Daemon:
         self._last_words(0.0)
         with suppress(LedgerAwayError), shift.ledger.write() as tx:
             self._vigil.report(tx, force=True)
-        self._api.close()
+        self._dispatch.close()
         shift.ledger.lock.release()
         shift.log.info("stopped")
 
@@ -223,15 +242,22 @@ class Daemon:
 
     # Folders.
 
-    def _open_all(self, tx: Transaction) -> None:
-        """Open every folder, and the place of single files if one of them still waits."""
-        for folder in self.shift.config.folders:
-            self._open(tx, folder)
+    def _open(self, tx: Transaction) -> None:
+        """Open what is to be watched, and let nothing wait for an instant that only another clock would reach."""
+        shift = self.shift
+        orders.look_now(tx, shift.clock(), shift.chance())
+        claims.bring_forward(tx, shift.clock())
+        if self._only:
+            shift.least_priority = JUDGE_PRIORITY
+            self._errand.targets = [self._take(tx, path) for path in self._only]
+            return
+        for folder in shift.config.folders:
+            self._watch(tx, folder)
         singles = intake.folder(tx, self.shift.ledger.node, AD_HOC)
         if views.unsettled(tx, [singles.id]):
-            self._open(tx, ad_hoc_folder(), scans=False)
+            self._watch(tx, ad_hoc_folder(), scans=False)
 
-    def _open(self, tx: Transaction, folder: Folder, *, scans: bool = True) -> Intake:
+    def _watch(self, tx: Transaction, folder: Folder, *, scans: bool = True) -> Intake:
         opened = Intake(self.shift, folder, scans=scans)
         opened.open(tx)
         self._intakes[opened.folder_id] = opened
@@ -241,7 +267,7 @@ class Daemon:
         """Take the file at an absolute path first in line; return its folder's number and its path there."""
         folder, relative = place_of(self.shift.config.folders, path)
         found = next((one for one in self._intakes.values() if one.folder.name == folder.name), None)
-        one = found or self._open(tx, folder, scans=False)
+        one = found or self._watch(tx, folder, scans=False)
         one.offer(tx, relative, JUDGE_PRIORITY)
         return one.folder_id, relative
 
@@ -278,7 +304,7 @@ class Daemon:
             running = {one.folder.name for one in self._intakes.values()}
             for folder in fresh.folders:
                 if folder.name not in running:
-                    self._open(tx, folder)
+                    self._watch(tx, folder)
             orders.look_now(tx, shift.clock(), shift.chance())
             self._vigil.report(tx, force=True)
 

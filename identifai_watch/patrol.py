@@ -23,6 +23,7 @@ from identifai_watch.core.health import (
     Unreachable,
     Unwatched,
 )
+from identifai_watch.errors import LedgerAwayError
 from identifai_watch.folder.opening import FolderError
 from identifai_watch.folder.roots import Root, inspect_root
 from identifai_watch.folder.rules import Rules
@@ -401,9 +402,12 @@ class Patrol:
         self._shift.workers.plan(job)
 
     def _failed(self, _tx: Transaction, error: Exception) -> None:
-        """Go on after a bug of ours: the next scan finds what this one did not."""
-        self._shift.bug(error)
+        """Go on after a bug of ours, or without the ledger: the next scan finds what this one did not."""
         self._is_scanning = False
+        if isinstance(error, LedgerAwayError):
+            self._scan_at = self._shift.clock() + FIRST_RETRY
+            return
+        self._shift.bug(error)
         self.out_of_reach(f"a bug: {error!r}")
 
 

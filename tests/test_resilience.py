@@ -1,17 +1,19 @@
 """What must not end the daemon: an order that cannot be carried out, a bug about one row, a ledger that is locked."""
 
 import sqlite3
+import threading
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from identifai_watch import vigil
-from identifai_watch.errors import Exit
+from identifai_watch.errors import Exit, LedgerAwayError
 from identifai_watch.ledger import Ledger, desk, sqlite
+from identifai_watch.simulator import Endpoint, Fault, FaultKind, Script
 from tests.harness import KEY, House, house, wait_for
-from tests.watching import account
+from tests.watching import account, intake, line, lines, order
 
 
 def asked(home: House, verb: str, arguments: dict[str, object]) -> dict[str, object]:
@@ -96,3 +98,75 @@ def test_a_changed_key_file_is_tried_at_once(tmp_path: Path, monkeypatch: pytest
         fresh.write_text(f"{KEY}\n")
         fresh.rename(key_file)
         home.sidecar(path)
+
+
+class Wound:
+    """The machine's clock, that a test may set back."""
+
+    def __init__(self) -> None:
+        self.back = timedelta(0)
+
+    def __call__(self) -> datetime:
+        """Return the instant that the machine would show."""
+        return datetime.now(UTC) - self.back
+
+
+def test_a_ledger_that_fails_in_mid_round_is_gone_on_with(tmp_path: Path) -> None:
+    """A disk that is full in the midst of a transaction ends nothing: all is made anew from what was committed."""
+    with house(tmp_path) as home, home.daemon() as daemon:
+        home.sidecar(home.put("sample.png"))
+        full = threading.Event()
+        full.set()
+
+        def no_room(_tx: object) -> None:
+            if full.is_set():
+                raise LedgerAwayError("the ledger cannot be used now: database or disk is full")
+
+        before = intake(daemon)
+        daemon.shift.workers.tell(no_room)
+        wait_for(lambda: daemon._away_since, "the ledger has failed")
+        path = home.put("sample.jpg")
+        full.clear()
+        home.sidecar(path)
+        assert before is not intake(daemon)
+        assert daemon._away_since is None
+        assert 2 == len(home.simulator.state.charged)
+
+
+def test_an_upload_under_way_while_the_ledger_fails_is_not_lost(tmp_path: Path) -> None:
+    """What its thread brings is written when the ledger is back: no doubt, no second upload."""
+    late = Fault(kind=FaultKind.SLOW, match=Endpoint.UPLOAD, seconds=2)
+    with house(tmp_path, Script(faults=(late,))) as home, home.daemon() as daemon:
+        path = home.put("sample.png")
+        assert home.simulator.state.wait_for(lambda state: state.arrived(Endpoint.UPLOAD) == 1)
+        failed = threading.Event()
+
+        def no_room(_tx: object) -> None:
+            if not failed.is_set():
+                failed.set()
+                raise LedgerAwayError("the ledger cannot be used now: disk I/O error")
+
+        daemon.shift.workers.tell(no_room)
+        assert failed.wait(20)
+        home.sidecar(path)
+        (found,) = lines(daemon)
+        assert found.analysis is not None
+        assert not found.analysis.doubt
+        assert 1 == home.simulator.state.arrived(Endpoint.UPLOAD)
+
+
+def test_a_clock_that_is_set_back_delays_nothing(tmp_path: Path) -> None:
+    """Scans, settling, backoffs and the account's wait go on at once, though their instants lie an hour ahead."""
+    clock = Wound()
+    with (
+        house(tmp_path, folder={"events": "off", "rescan_seconds": 0.5}) as home,
+        home.daemon(clock=clock) as daemon,
+    ):
+        home.sidecar(home.put("sample.png"))
+        order(daemon, "pause", why="to have something queued")
+        queued = home.put("sample.webp")
+        wait_for(lambda: line(daemon, "sample.webp"), "it is admitted")
+        clock.back = timedelta(hours=1)
+        order(daemon, "resume")
+        home.sidecar(queued)
+        home.sidecar(home.put("sample.jpg"))

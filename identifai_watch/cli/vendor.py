@@ -11,7 +11,7 @@ from identifai_watch.core import answers
 from identifai_watch.core.answers import Credits
 from identifai_watch.core.events import Barred, Overridden, Refused, Unanswered
 from identifai_watch.core.model import AccountState, Label, PauseReason
-from identifai_watch.dispatch import Departures
+from identifai_watch.dispatch.departures import Departures
 from identifai_watch.errors import AccountError, LaterError, RefusedError
 from identifai_watch.hardening import harden
 from identifai_watch.ledger import Ledger, budget

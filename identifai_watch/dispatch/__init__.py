@@ -3,9 +3,10 @@
 Nothing is kept here that matters after a restart: what is in flight is a claim in the ledger.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from identifai_watch import duties
 from identifai_watch.api import Api
 from identifai_watch.dispatch.deliveries import Deliveries
 from identifai_watch.dispatch.departures import Departures
@@ -17,10 +18,14 @@ from identifai_watch.ledger import Transaction
 from identifai_watch.shift import Shift
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Dispatch:
-    """The way out of one shift: verdicts are delivered first, then asked for, then new contents are sent."""
+    """The way out of one shift: verdicts are delivered first, then asked for, then new contents are sent.
 
+    ``apis`` are the connections that requests may be under way on: its own, and those of the ways out before it.
+    """
+
+    apis: list[Api]
     uploads: Uploads
     polls: Polls
     deliveries: Deliveries
@@ -32,19 +37,39 @@ class Dispatch:
         self.polls.tick(tx, in_flight=self.uploads.in_flight, begun=self.uploads.begun)
         self.uploads.tick(tx, in_flight=self.polls.in_flight)
 
+    def take_over(self, fresh: "Dispatch") -> None:
+        """Go on as ``fresh``, in which nothing is under way: what is ends without us, and is written all the same."""
+        self.uploads, self.polls, self.deliveries = fresh.uploads, fresh.polls, fresh.deliveries
+        self.apis += fresh.apis
+
+    def abandon(self) -> None:
+        """Cut every upload under way, for a stop that cannot wait."""
+        for api in self.apis:
+            api.abandon()
+
+    def close(self) -> None:
+        """Close every connection."""
+        for api in self.apis:
+            api.close()
+
     def is_idle(self) -> bool:
         """Tell whether nothing is in flight."""
         return not (self.uploads.in_flight or self.polls.in_flight or self.deliveries.in_flight)
 
 
-def dispatch(shift: Shift, api: Api, departures: Departures, intakes: Mapping[int, Intake]) -> Dispatch:
-    """Return the way out of a shift; ``intakes`` are its folders by id, and may change while it lasts."""
-    standing = Standing(shift)
+def dispatch(shift: Shift, key: Callable[[], str], intakes: Mapping[int, Intake]) -> Dispatch:
+    """Return a way out in which nothing is under way, with connections of its own.
+
+    ``key`` gives the API key; ``intakes`` are the shift's folders by id, and may change while it lasts.
+    """
+    standing, departures = Standing(shift), Departures(shift)
+    api = duties.connect(shift.config.api, key, departures)
     return Dispatch(
+        apis=[api],
         uploads=Uploads(shift, api, departures, standing, intakes),
         polls=Polls(shift, api, standing),
         deliveries=Deliveries(shift, intakes),
     )
 
 
-__all__ = ["Departures", "Dispatch", "dispatch"]
+__all__ = ["Dispatch", "dispatch"]

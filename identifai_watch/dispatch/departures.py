@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from threading import Lock
 
 from identifai_watch.api import Cancelled
+from identifai_watch.errors import LedgerAwayError
 from identifai_watch.ledger import budget
 from identifai_watch.shift import Shift
 
@@ -47,8 +48,11 @@ class Departures:
         shift = self._shift
         if shift.stopping.is_set():
             raise Cancelled
-        with shift.ledger.write() as tx:
-            instant = budget.depart(tx, method, shift.limits, shift.clock(), backlog=self._backlog.get())
+        try:
+            with shift.ledger.write() as tx:
+                instant = budget.depart(tx, method, shift.limits, shift.clock(), backlog=self._backlog.get())
+        except LedgerAwayError as error:
+            raise Cancelled(str(error)) from error  # what is not written down is not sent
         if method == "POST":
             self._leave()
         if shift.stopping.wait(max(0.0, (instant - shift.clock()).total_seconds())):

@@ -18,11 +18,20 @@ from identifai_watch.ledger.work import PRESENT, Claimant, Delivery
 TTL = timedelta(seconds=15)
 """How long a claim holds that is not renewed."""
 
+FURTHEST = timedelta(minutes=15)
+"""Nothing is put off for so long: neither a backoff nor the expectation of a verdict."""
+
 
 def free(tx: sa.Connection, node: str) -> None:
     """Free the claims of ``node``: they are of a daemon that no longer lives."""
     for table in (analyses, files):
         tx.execute(sa.update(table).where(table.c.claimed_by == node).values(work.UNCLAIMED))
+
+
+def bring_forward(tx: sa.Connection, now: datetime) -> None:
+    """Let what is due further ahead than anything is ever put off be due now: another clock wrote that."""
+    for table in (analyses, files):
+        tx.execute(sa.update(table).where(table.c.due > now + FURTHEST).values(due=now))
 
 
 def renew(tx: sa.Connection, claimant: Claimant, now: datetime) -> None:
