@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from identifai_watch.errand import Ending
 from identifai_watch.folder.look import ignore_sigio
 from identifai_watch.ledger import Ledger, views
 from identifai_watch.ledger.views import Line
-from identifai_watch.shift import Shift
+from identifai_watch.shift import Shift, utc_now
 from identifai_watch.simulator import Script, Simulator
 
 KEY = "the-key-that-no-log-may-show-4711"
@@ -89,11 +90,21 @@ class House:
         return configuration.load(self.config_path, {})
 
     @contextmanager
-    def daemon(self, key: Callable[[], str] = lambda: KEY, *, node: str = "here") -> Iterator[Daemon]:
-        """Run the real daemon in a thread of this process; commands speak of the folders of their host's ``node``."""
+    def daemon(
+        self,
+        key: Callable[[], str] = lambda: KEY,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        node: str = "here",
+    ) -> Iterator[Daemon]:
+        """Run the real daemon in a thread of this process, by the time that ``clock`` tells.
+
+        Commands speak of the folders of their host's ``node``.
+        """
         ignore_sigio()
         with Ledger(self.ledger_url, node=node) as ledger:
-            daemon = Daemon(Shift(config=self.config(), ledger=ledger), key, reload=self.config)
+            shift = Shift(config=self.config(), ledger=ledger, clock=clock)
+            daemon = Daemon(shift, key, reload=self.config)
             failed: list[BaseException] = []
             thread = threading.Thread(target=_guarded, args=(daemon.run, failed))
             thread.start()
@@ -113,10 +124,14 @@ class House:
 
     @contextmanager
     def process(
-        self, *, environ: dict[str, str] | None = None, **options: Any
+        self, *, environ: dict[str, str] | None = None, through: Sequence[str] = (), **options: Any
     ) -> Iterator["subprocess.Popen[bytes]"]:
-        """Run the real daemon as a process; its log is ``log``."""
-        command = [sys.executable, "-m", "identifai_watch", "run", "--config", str(self.config_path)]
+        """Run the real daemon as a process; its log is ``log``.
+
+        ``through`` is a command that starts the one behind it in its own place, as ``nsenter`` does.
+        """
+        program = [sys.executable, "-m", "identifai_watch", "run", "--config", str(self.config_path)]
+        command = [*through, *program]
         around = os.environ | {"IDENTIFAI_API_KEY": KEY} | (environ or {})
         with self.log.open("ab") as log:
             process = subprocess.Popen(command, env=around, stderr=log, stdin=subprocess.DEVNULL, **options)
