@@ -127,7 +127,15 @@ def test_a_paused_account_says_why_and_when_it_is_looked_at() -> None:
 
 def test_what_the_daemon_reported_of_a_folder_is_taken_over() -> None:
     """Its instants are the report's, in UTC."""
-    reported = {"health": "ok", "mode": "events", "reason": None, "last_scan_at": "2026-03-01T13:00:00+01:00"}
+    reported = {
+        "health": "ok",
+        "mode": "events",
+        "reason": None,
+        "last_scan_at": "2026-03-01T13:00:00+01:00",
+        "scan_seconds": 1.5,
+        "unheard": 2,
+        "overflows": 1,
+    }
     document = report.status_json(replace(REPORT, folders=(report.folder("x", "/x", reported),)))
     assert document["folders"] == [
         {
@@ -137,6 +145,10 @@ def test_what_the_daemon_reported_of_a_folder_is_taken_over() -> None:
             "mode": "events",
             "reason": None,
             "last_scan_at": "2026-03-01T12:00:00.000000Z",
+            "paused": None,
+            "scan_seconds": 1.5,
+            "unheard": 2,
+            "overflows": 1,
         }
     ]
 

@@ -50,8 +50,11 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command("status")
 @config_option
 @json_option
-def status_command(*, config_path: Path | None, as_json: bool) -> None:
+@click.option("--metrics", "as_metrics", is_flag=True, help="As metrics for Prometheus, in its text format.")
+def status_command(*, config_path: Path | None, as_json: bool, as_metrics: bool) -> None:
     """Show how things stand, and what is waited for; works with and without a daemon."""
+    if as_json and as_metrics:
+        raise click.UsageError("Either --json or --metrics, not both.")
     config = load(config_path)
     now = datetime.now(UTC)
     with opened_to_read(config) as ledger:
@@ -59,6 +62,11 @@ def status_command(*, config_path: Path | None, as_json: bool) -> None:
     with _standard_output() as out:
         if as_json:
             out.write(f"{json.dumps(report.status_json(found))}\n")
+            return
+        if as_metrics:
+            from identifai_watch.metrics import exposition  # noqa: PLC0415 - its library is for scrapers alone
+
+            out.write(exposition(found))
             return
         from identifai_watch.cli import printing  # noqa: PLC0415 - rich is for people, who wait 0.1 s longer
 

@@ -23,7 +23,8 @@ AD_HOC = "(judge)"
 class WatchedFolder:
     """One folder as its daemon last reported it; ``path`` is safe to print.
 
-    ``paused`` says by whom, why and until when nothing of it is sent.
+    ``paused`` says by whom, why and until when nothing of it is sent. ``unheard`` counts the files that scans found and
+    no event had named, ``overflows`` how often the kernel lost events, both since the daemon began.
     """
 
     name: str
@@ -33,6 +34,9 @@ class WatchedFolder:
     reason: str | None
     last_scan_at: datetime | None
     paused: str | None = None
+    scan_seconds: float = 0.0
+    unheard: int = 0
+    overflows: int = 0
 
 
 NEVER_WATCHED = "no daemon has watched it yet"
@@ -108,6 +112,9 @@ def folder(name: str, path: str, reported: Mapping[str, Any] | None) -> WatchedF
         mode=reported["mode"],
         reason=reported["reason"],
         last_scan_at=None if scanned is None else datetime.fromisoformat(scanned),
+        scan_seconds=reported.get("scan_seconds", 0.0),
+        unheard=reported.get("unheard", 0),
+        overflows=reported.get("overflows", 0),
     )
 
 
