@@ -104,6 +104,10 @@ def test_the_status_document_is_that_of_the_design() -> None:
                 "mode": "scan",
                 "reason": "no daemon has watched it yet",
                 "last_scan_at": None,
+                "paused": None,
+                "scan_seconds": 0.0,
+                "unheard": 0,
+                "overflows": 0,
             }
         ],
         "backlog": {"uploads": 12, "eta_seconds": 2},

@@ -1,0 +1,1 @@
+"""What is measured, and the commands that print it: ``python -m benchmarks NAME``."""
