@@ -186,7 +186,9 @@ def _is_told(path: Path, content: bytes) -> bool:
         document = json.loads(path.with_name(path.name + SUFFIX).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return False
-    return document["verdict"] is not None and document["file"]["sha256"] == hashlib.sha256(content).hexdigest()
+    return (
+        document["verdict"] is not None and document["file"]["sha256"] == hashlib.sha256(content).hexdigest()
+    )
 
 
 @click.command()
@@ -276,7 +278,9 @@ def _sample(process: int, at: float) -> Sample:
     """Look at a process from outside (proc(5))."""
     place = Path("/proc", str(process))
     status = dict(
-        line.split(":", 1) for line in (place / "status").read_text(encoding="ascii").splitlines() if ":" in line
+        line.split(":", 1)
+        for line in (place / "status").read_text(encoding="ascii").splitlines()
+        if ":" in line
     )
     return Sample(
         at=at,

@@ -98,7 +98,7 @@ def upload(
     api: Api,
     analysis: Analysis,
     place: Place,
-    expected: Fingerprint,
+    expected: Fingerprint | None,
     *,
     send_names: bool,
     now: Callable[[], datetime],
@@ -106,7 +106,8 @@ def upload(
 ) -> Sent:
     """Send one content to be judged, from the file at ``place`` as the ledger knows it.
 
-    The digest of the bytes sent and the file's state must agree before the closing boundary leaves.
+    The digest of the bytes sent and the file's state must agree before the closing boundary leaves. A file that no
+    scan looks at has no state to expect: what it is when it is opened must hold.
     """
     name = upload_name(place.path, analysis, send_names=send_names)
     extra = place.folder.extra_fields(analysis.media, place.path)
@@ -117,7 +118,7 @@ def upload(
     opened = _opened(place, sent, signs)
     if isinstance(opened, Sent):
         return opened
-    source = _Source(opened, analysis.sha256, expected, place=place, signs=signs)
+    source = _Source(opened, analysis, expected, place=place, signs=signs)
     with opened:
         if not source.is_unchanged():
             why = "the file changed before it was sent"
@@ -153,13 +154,14 @@ class _Source:
     """An open file that is sent, and is only to be completed as the version that was hashed."""
 
     def __init__(
-        self, file: BinaryIO, sha256: bytes, expected: Fingerprint, *, place: Place, signs: Signs
+        self, file: BinaryIO, analysis: Analysis, expected: Fingerprint | None, *, place: Place, signs: Signs
     ) -> None:
         self._file = file
-        self._sha256 = sha256
-        self._expected = expected
+        self._analysis = analysis
         self._place = place
         self._signs = signs
+        self._expected = self._state() if expected is None else expected
+        self._is_other = self._expected.size != analysis.size
 
     def read(self, most: int, /) -> bytes:
         """Return the next bytes; that it waits for the disk, and not for the network, is told."""
@@ -168,17 +170,20 @@ class _Source:
 
     def is_unchanged(self) -> bool:
         """Tell whether the file is still the version that was hashed."""
-        with self._signs.on_disk():
-            status = os.fstat(self._file.fileno())
-        seen = fingerprint(status, network=self._place.network)
-        return seen.is_like(self._expected, self._place.folder.timestamp_granularity)
+        within = self._place.folder.timestamp_granularity
+        return not self._is_other and self._state().is_like(self._expected, within)
 
     def is_whole(self, digest: bytes) -> bool:
         """Tell whether the upload may be completed, its bytes having this digest."""
-        if digest != self._sha256 or not self.is_unchanged():
+        self._is_other = digest != self._analysis.sha256
+        if not self.is_unchanged():
             return False
         self._signs.closing()
         return True
+
+    def _state(self) -> Fingerprint:
+        with self._signs.on_disk():
+            return fingerprint(os.fstat(self._file.fileno()), network=self._place.network)
 
 
 def _reading(api: Api, answer: Answer, now: Callable[[], datetime]) -> Reading:

@@ -404,3 +404,39 @@ def test_a_rejudged_file_is_paid_again_and_both_verdicts_are_kept(tmp_path: Path
         assert "artificial" == read(home.drop / "artificial" / "three.png")["outcome"]
         assert 2 == len(home.simulator.state.charged)
         assert 0 == intake(daemon).settling
+
+
+def test_a_moved_file_whose_mode_was_changed_is_rejudged(tmp_path: Path) -> None:
+    """No scan looks at a moved file, so that nothing but its content tells whether it is what was judged."""
+    with house(tmp_path, HUMANS, folder=QUICK | {"action": "move"}) as home, home.daemon() as daemon:
+        scan(daemon)
+        picture(home.drop / "a.png", "a")
+        moved = home.drop / "human" / "a.png"
+        wait_for(moved.exists, "it is moved")
+        quiet(daemon)
+        moved.chmod(0o600)
+        assert {"rejudged": 1} == order(daemon, "rejudge", files=[number(daemon, "a.png")])
+        wait_for(lambda: read(moved)["analysis"]["identifier"] != first_identifier(home), "the new one")
+        assert 2 == len(home.simulator.state.charged)
+
+
+def test_a_moved_file_that_was_written_to_keeps_no_other_from_being_rejudged(tmp_path: Path) -> None:
+    """It is sent from another file of the same content; what was written over is gone, and stays as it is."""
+    with house(tmp_path, HUMANS, folder=QUICK | {"action": "move"}) as home, home.daemon() as daemon:
+        scan(daemon)
+        for name in ("a.png", "b.png", "c.png"):
+            picture(home.drop / name, "same")
+            wait_for((home.drop / "human" / name).exists, "it is moved")
+        quiet(daemon)
+        picture(home.drop / "human" / "a.png", "some")
+        picture(home.drop / "human" / "b.png", "same and more")
+        assert {"rejudged": 1} == order(daemon, "rejudge", files=[number(daemon, "c.png")])
+        moved = home.drop / "human" / "c.png"
+        wait_for(lambda: read(moved)["analysis"]["identifier"] != first_identifier(home), "the new one", 60)
+        quiet(daemon)
+        for name in ("a.png", "b.png"):
+            wait_for(
+                lambda name=name: FileState.GONE is line(daemon, name).file.state, f"{name} is given up", 60
+            )
+        assert content("some") == (home.drop / "human" / "a.png").read_bytes()
+        assert 2 == len(home.simulator.state.charged)

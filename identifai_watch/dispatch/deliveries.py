@@ -14,7 +14,7 @@ from identifai_watch.core.health import Health
 from identifai_watch.core.model import File, Interim, Outcome
 from identifai_watch.core.routing import Action, destination
 from identifai_watch.delivery import Delivery, DeliveryError, Order, SourceChanged, SourceGone, Taken
-from identifai_watch.dispatch.missing import not_found
+from identifai_watch.dispatch import missing
 from identifai_watch.duties import Carried, Chosen, Place
 from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, claims, work
@@ -154,10 +154,10 @@ class Deliveries:
                 self._unsettle(tx, file, "its place was taken meanwhile")
             case SourceChanged():
                 self._unsettle(tx, file, "it changed before its verdict was delivered")
-                intake.offer(tx, file.path, intake.folder.priority)
+                missing.changed(tx, intake, file, self._shift.step(tx))
             case SourceGone():
                 self._unsettle(tx, file, "it is gone")
-                not_found(tx, intake, file, self._shift.step(tx))
+                missing.not_found(tx, intake, file, self._shift.step(tx))
 
     def _delivered(self, tx: Transaction, intake: Intake, file: File, event: Delivered) -> None:
         shift = self._shift

@@ -11,8 +11,8 @@ from identifai_watch.core import gate
 from identifai_watch.core.events import Begun, Deferred, Overdue, Refused, Unsent, Uploaded
 from identifai_watch.core.health import Health
 from identifai_watch.core.model import Analysis, File
+from identifai_watch.dispatch import missing
 from identifai_watch.dispatch.departures import Departures
-from identifai_watch.dispatch.missing import not_found
 from identifai_watch.dispatch.standing import Standing
 from identifai_watch.duties import Place, Sent, Signs
 from identifai_watch.intake import Intake
@@ -168,7 +168,7 @@ class Uploads:
                 self._api,
                 flight.analysis,
                 Place(folder=intake.folder, path=file.lies_at or file.path, network=intake.patrol.network),
-                file.fingerprint,
+                file.fingerprint if missing.is_in_place(file) else None,
                 send_names=shift.config.api.send_names,
                 now=shift.clock,
                 signs=Signs(
@@ -194,9 +194,9 @@ class Uploads:
             self._standing.terms_hold(tx)
         self._say(file, event)
         if sent.changed:
-            intake.offer(tx, file.path, intake.folder.priority)
+            missing.changed(tx, intake, file, step)
         if sent.missing:
-            not_found(tx, intake, file, step)
+            missing.not_found(tx, intake, file, step)
         if sent.unavailable is not None:
             intake.patrol.out_of_reach(sent.unavailable)
 
