@@ -92,7 +92,7 @@ class Deliveries:
         if self._advance(tx, file, Announced()) is not None:
             self._shift.log.info("verdict pending", folder=file.folder, path=file.path)
         if isinstance(carried, SourceGone):
-            not_found(tx, intake, file, self._shift.step(tx))
+            missing.not_found(tx, intake, file, self._shift.step(tx))
 
     def _sweep(self, tx: Transaction, intake: Intake, room: int) -> None:
         """Have the sidecars put aside that nothing lies beside any more."""

@@ -49,6 +49,7 @@ class State:
         self._analyses: dict[str, Submission] = {}
         self._cache: dict[str, str] = {}
         self._charged: list[Submission] = []
+        self._taken: list[Submission] = []
         self._forced: dict[tuple[Media, bytes], Label] = {}
         self._fresh = itertools.count(1)
         self.posts = Admissions()
@@ -73,6 +74,12 @@ class State:
         """Return every analysis that was paid for."""
         with self._changed:
             return tuple(self._charged)
+
+    @property
+    def taken(self) -> tuple[Submission, ...]:
+        """Return what each upload that was taken led to: an analysis paid for, or one that was there already."""
+        with self._changed:
+            return tuple(self._taken)
 
     @property
     def throttled(self) -> int:
@@ -150,7 +157,8 @@ class State:
         key = _digest([media, upload.sha256.hex(), sorted(keyed.items())])
         with self._changed:
             if not no_cache and key in self._cache:
-                return self._analyses[self._cache[key]]
+                self._taken.append(self._analyses[self._cache[key]])
+                return self._taken[-1]
             if self.credits()[0] < 1:
                 return None
             submission = Submission(
@@ -168,6 +176,7 @@ class State:
             self._analyses[submission.identifier] = submission
             self._cache[key] = submission.identifier
             self._charged.append(submission)
+            self._taken.append(submission)
             self._changed.notify_all()
             return submission
 

@@ -1,0 +1,366 @@
+"""A model of months in minutes: everything that may happen to a folder, in any order, and what must be true at rest.
+
+Hypothesis draws what other programs do to the tree, what the vendor does, what operators ask for, when the clock goes
+on and where the daemon is cut. The daemon, its ledger, its threads, its tree and its requests are the real ones; only
+the clock and the pace of the threads are the test's (``model``). ``MODEL_EXAMPLES`` is how many stories are told,
+``MODEL_STEPS`` how long one gets at most, and ``MODEL_SEED`` draws others than the usual ones.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from identifai_watch.core.model import Choice
+from identifai_watch.folder.look import ignore_sigio
+from identifai_watch.simulator import Endpoint, Fault, FaultKind, Simulator
+from tests.model_checks import check_meanwhile, check_rest
+from tests.model_world import CONTENTS, MOODS, PLACES, World, new_ledger
+
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "30"))
+STEPS = int(os.environ.get("MODEL_STEPS", "40"))
+SEED = os.environ.get("MODEL_SEED")
+SHRINKS = os.environ.get("MODEL_SHRINK", "1") == "1"
+
+STATUSES = [200, 302, 400, 401, 402, 403, 404, 408, 413, 422, 429, 500, 502, 503]
+BODIES = [
+    None,
+    {"error": "Not enough credits."},
+    {"error": "The uploaded file format is not supported."},
+    {"error": "No."},
+    {"image": ["The image field is required."]},
+    {"message": "Too Many Attempts."},
+]
+TAKES_NOTHING = range(300, 500)
+"""The statuses by which the API says that it took nothing: whoever lies about that cannot be found out."""
+
+
+def faults() -> st.SearchStrategy[Fault]:
+    """Draw what goes wrong with requests."""
+    return st.builds(
+        Fault,
+        kind=st.sampled_from(FaultKind),
+        match=st.sampled_from(
+            [Endpoint.UPLOAD, Endpoint.RESULT, Endpoint.RESULTS, Endpoint.HEATMAP, Endpoint.CREDITS]
+        ),
+        times=st.sampled_from([1, 2, 6]),
+        skip=st.sampled_from([0, 0, 1]),
+        status=st.sampled_from(STATUSES),
+        body=st.sampled_from(BODIES),
+        headers=st.sampled_from([{}, {}, {"Retry-After": "90"}]),
+        seconds=st.just(0.02),
+        carried_out=st.booleans(),
+    ).filter(lambda fault: not (fault.carried_out and fault.status in TAKES_NOTHING))
+
+
+PLACE = st.sampled_from(PLACES)
+CONTENT = st.sampled_from(CONTENTS)
+PICK = st.integers(0, 11)
+SETTINGS = st.fixed_dictionaries(
+    {
+        "action": st.sampled_from(["sidecar", "move", "copy"]),
+        "existing": st.sampled_from(["judge", "hold"]),
+        "events": st.sampled_from(["off", "off", "auto"]),
+        "keep_tree": st.booleans(),
+        "heatmap": st.booleans(),
+        "uploads": st.sampled_from([1, 3]),
+    }
+)
+
+
+class Story(RuleBasedStateMachine):
+    """One story: what happens, step by step, and what must be true whenever all has come to rest."""
+
+    def __init__(self, simulator: Simulator, ledger: Path, sums: Counter[str]) -> None:
+        super().__init__()
+        self.world = World(simulator, ledger, sums)
+
+    @initialize(chosen=SETTINGS, archive=st.lists(st.tuples(PLACE, CONTENT), max_size=3))
+    def begin(self, chosen: dict[str, object], archive: list[tuple[str, str]]) -> None:
+        """Choose how the folder is configured, put some files there, and start the daemon."""
+        self.world.configure(chosen)
+        for place, content in archive:
+            self.world.tree.create(place, content)
+        self.world.start()
+
+    # What other programs do to the tree.
+
+    @rule(place=PLACE, content=CONTENT)
+    def create(self, place: str, content: str) -> None:
+        """Write a whole file."""
+        self.world.tree.create(place, content)
+
+    @rule(place=PLACE, content=CONTENT)
+    def write_slowly(self, place: str, content: str) -> None:
+        """Begin to write a file, and hold it open."""
+        self.world.tree.open(place, content)
+
+    @rule(pick=PICK)
+    def write_on(self, pick: int) -> None:
+        """Write the next part of a file that is held open, or close it."""
+        self.world.tree.write_on(pick)
+
+    @rule(place=PLACE, content=CONTENT, empty=st.booleans())
+    def preallocate(self, place: str, content: str, empty: bool) -> None:  # noqa: FBT001 - drawn by its name
+        """Reserve the room of a file, or its name alone, and close it."""
+        self.world.tree.preallocate(place, content, empty=empty)
+
+    @rule(pick=PICK)
+    def fill(self, pick: int) -> None:
+        """Fill a file whose room was reserved."""
+        self.world.tree.fill(pick)
+
+    @rule(place=PLACE, content=CONTENT, part=st.booleans())
+    def rename_in(self, place: str, content: str, part: bool) -> None:  # noqa: FBT001 - drawn by its name
+        """Give a whole file its name by a rename, over another one if that has it: from outside, or from ``.part``."""
+        self.world.tree.rename_in(place, content, part=part)
+
+    @rule(pick=PICK, content=CONTENT)
+    def rewrite(self, pick: int, content: str) -> None:
+        """Write other bytes into a file that is there."""
+        self.world.tree.rewrite(pick, content)
+
+    @rule(pick=PICK, place=PLACE)
+    def link(self, pick: int, place: str) -> None:
+        """Give a file a second name."""
+        self.world.tree.link(pick, place)
+
+    @rule(pick=PICK, place=PLACE)
+    def copy_with_old_times(self, pick: int, place: str) -> None:
+        """Copy a file with the times of another year."""
+        self.world.tree.copy(pick, place)
+
+    @rule(pick=PICK)
+    def touch(self, pick: int) -> None:
+        """Change a file's mode and time, and nothing of its content."""
+        self.world.tree.touch(pick)
+
+    @rule(pick=PICK)
+    def delete(self, pick: int) -> None:
+        """Delete a file."""
+        self.world.tree.delete(pick)
+
+    @rule(pick=PICK, place=PLACE)
+    def move_inside(self, pick: int, place: str) -> None:
+        """Move a file to another place of the tree."""
+        self.world.tree.move(pick, place)
+
+    @rule(pick=PICK)
+    def move_out(self, pick: int) -> None:
+        """Move a file out of the tree."""
+        self.world.tree.move_out(pick)
+
+    @rule(pick=PICK)
+    def move_back(self, pick: int) -> None:
+        """Move a file back to where it was."""
+        self.world.tree.move_back(pick)
+
+    @rule(contents=st.lists(st.tuples(PLACE, CONTENT), min_size=1, max_size=3))
+    def move_a_tree_in(self, contents: list[tuple[str, str]]) -> None:
+        """Move a directory with all that is in it into the tree."""
+        self.world.tree.move_tree_in(contents)
+
+    @rule()
+    def rename_a_directory(self) -> None:
+        """Give a directory of the tree another name, with all that is in it."""
+        self.world.tree.rename_directory()
+
+    @rule(emptied=st.booleans())
+    def take_the_root_away(self, emptied: bool) -> None:  # noqa: FBT001 - drawn by its name
+        """Move the root away; an empty directory may come in its place."""
+        self.world.tree.take_away(emptied=emptied)
+
+    @rule()
+    def put_the_root_back(self) -> None:
+        """Move the root back."""
+        self.world.tree.put_back()
+
+    # The daemon, and time.
+
+    @rule(times=st.integers(1, 3))
+    def turn(self, times: int) -> None:
+        """Let the loop turn; what it begins begins with its threads' turns."""
+        for _ in range(times):
+            self.world.turn()
+
+    @rule()
+    def work(self) -> None:
+        """Let the threads do what is begun."""
+        self.world.work()
+
+    @rule(pick=PICK, operations=st.integers(0, 14))
+    def work_a_little(self, pick: int, operations: int) -> None:
+        """Let one thread go on for so many operations on the disk, and hold it in front of the next."""
+        self.world.work_a_little(pick, operations)
+
+    @rule()
+    def run(self) -> None:
+        """Let the loop and its threads do all that can be done at this instant."""
+        self.world.run()
+
+    @rule(seconds=st.sampled_from([0.1, 0.5, 2, 7, 16, 61, 300, 660, 3600, 90_000]))
+    def wind(self, seconds: float) -> None:
+        """Let time pass, unattended."""
+        self.world.wind(seconds)
+
+    @rule(seconds=st.sampled_from([2, 7, 61, 660]))
+    def live(self, seconds: float) -> None:
+        """Let time pass while the daemon does what it has to."""
+        self.world.live(seconds)
+
+    @rule()
+    def cut(self) -> None:
+        """Cut the daemon where it stands, and start another."""
+        self.world.cut()
+        self.world.start()
+
+    @rule()
+    def cut_and_stay_down(self) -> None:
+        """Cut the daemon where it stands."""
+        self.world.cut()
+
+    @rule()
+    def stop(self) -> None:
+        """Stop the daemon."""
+        self.world.stop()
+
+    @rule()
+    def start(self) -> None:
+        """Start the daemon, if none runs."""
+        self.world.start()
+
+    # The vendor, and the account.
+
+    @rule(fault=faults())
+    def go_wrong(self, fault: Fault) -> None:
+        """Have requests of a kind go wrong."""
+        self.world.vendor.go_wrong(fault)
+
+    @rule(content=CONTENT, mood=st.sampled_from(sorted(MOODS)))
+    def misjudge(self, content: str, mood: str) -> None:
+        """Have one content judged badly."""
+        self.world.vendor.misjudge(content, mood)
+
+    @rule(delay=st.sampled_from([0, 3600]))
+    def take_time(self, delay: float) -> None:
+        """Have no verdict ready until told otherwise."""
+        self.world.vendor.change(delay=delay)
+
+    @rule()
+    def forget(self) -> None:
+        """Have the vendor forget every analysis."""
+        self.world.vendor.forget()
+
+    @rule(trouble=st.sampled_from(["key", "terms", "credits"]))
+    def bar(self, trouble: str) -> None:
+        """Have the vendor refuse the account."""
+        self.world.vendor.bar(trouble)
+
+    @rule()
+    def be_well(self) -> None:
+        """End all the vendor's trouble."""
+        self.world.vendor.be_well()
+
+    # The operators.
+
+    @rule(verb=st.sampled_from(["pause", "resume"]))
+    def hold_up(self, verb: str) -> None:
+        """Pause, or resume."""
+        self.world.desk.ask(verb)
+
+    @rule(pick=PICK)
+    def retry(self, pick: int) -> None:
+        """Try a file again."""
+        self.world.desk.ask_of(pick, "retry")
+
+    @rule()
+    def retry_all(self) -> None:
+        """Try again all that is stuck."""
+        self.world.desk.ask("retry", stuck=True)
+
+    @rule(pick=PICK, choice=st.sampled_from(Choice))
+    def decide(self, pick: int, choice: Choice) -> None:
+        """Decide what a file is."""
+        self.world.desk.ask_of(pick, "decide", choice=choice, reason="seen it being made")
+
+    @rule(pick=PICK)
+    def rejudge(self, pick: int) -> None:
+        """Have a file judged anew, and pay for it."""
+        self.world.desk.ask_of(pick, "rejudge")
+
+    @rule(limit=st.sampled_from([1, None]))
+    def release(self, limit: int | None) -> None:
+        """Release what is held of the archive."""
+        self.world.desk.ask("release", limit=limit)
+
+    @rule(place=PLACE)
+    def judge(self, place: str) -> None:
+        """Have a file judged first."""
+        self.world.desk.ask("judge", path=str(self.world.tree.drop / place))
+
+    @invariant()
+    def nothing_is_lost_and_nobody_lies(self) -> None:
+        """Look at what must be true at any instant."""
+        check_meanwhile(self.world)
+
+    # Rest.
+
+    @precondition(lambda self: self.world.is_configured)
+    @rule()
+    def settle(self) -> None:
+        """End all trouble, wait until nothing is left to do, and look at everything."""
+        self.world.settle()
+        check_rest(self.world)
+
+    def teardown(self) -> None:
+        """Come to rest, whatever happened last."""
+        try:
+            if self.world.is_configured and not self.world.is_broken:
+                self.settle()
+                self.world.stop()
+        finally:
+            self.world.close()
+
+
+def told(story: Callable[[], Story]) -> None:
+    """Tell stories, the same ones each time."""
+    chosen = settings(
+        max_examples=EXAMPLES,
+        stateful_step_count=STEPS,
+        deadline=None,
+        derandomize=SEED is None,
+        database=None,
+        phases=[Phase.generate, Phase.shrink] if SHRINKS else [Phase.generate],
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+    )
+    if SEED is not None:
+        story = seed(int(SEED))(story)  # type: ignore[assignment] - it gives back what it gets
+    run_state_machine_as_test(story, settings=chosen)  # type: ignore[no-untyped-call]
+
+
+def test_whatever_happens_all_is_well_at_rest(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Every whole file has its one right sidecar, each content was paid once or its doubt is told, nothing is lost."""
+    ignore_sigio()
+    ledger = new_ledger(tmp_path)
+    sums: Counter[str] = Counter()
+    with Simulator() as simulator:
+        told(lambda: Story(simulator, ledger, sums))
+    for name in ("stories", "steps", "files", "cuts", "faults", "judged", "lost", "charged twice"):
+        record_property(f"model: {name}", sums[name])
+    assert sums["judged"] > 0
+    assert 0 == sums["lost"] == sums["charged twice"]
