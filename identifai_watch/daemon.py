@@ -167,7 +167,10 @@ class Daemon:
         except LedgerError:
             raise
         except Exception as error:  # noqa: BLE001 - a bug about one row must not end the daemon, again at each start
-            failed(tx, error)
+            if failed == self._misdone:
+                self.shift.bug(error)
+            else:
+                self._guarded(tx, partial(_fail, failed, error), self._misdone)
 
     def _misdone(self, _tx: Transaction, error: Exception) -> None:
         self.shift.bug(error)
@@ -342,3 +345,7 @@ class Daemon:
                 one.patrol.accept_filesystem()
                 return {"folder": name}
         return {"error": f"there is no folder {name}"}
+
+
+def _fail(failed: Failed, error: Exception, tx: Transaction) -> None:
+    failed(tx, error)

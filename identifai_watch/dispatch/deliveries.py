@@ -1,6 +1,6 @@
 """Deliveries: outcome and place are committed first, then the folder's own thread puts the verdict there."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -31,18 +31,22 @@ Result = TypeVar("Result")
 
 
 class Deliveries:
-    """The deliveries of one shift; each folder's are made one after another by a thread of its own."""
+    """The deliveries of one shift; each folder's are made one after another by a thread of its own.
+
+    While one of a file is under way there is no second one: a claim that the file lost meanwhile, for something
+    happened to it, could else be taken for the new one's.
+    """
 
     def __init__(self, shift: Shift, intakes: Mapping[int, Intake]) -> None:
         self._shift = shift
         self._intakes = intakes
-        self._under_way: Counter[int] = Counter()
+        self._under_way: defaultdict[int, set[int]] = defaultdict(set)
 
     @property
     def in_flight(self) -> int:
         """How many deliveries are under way in the folders that can be reached; one that hangs is not waited for."""
         return sum(
-            self._under_way[folder_id]
+            len(self._under_way[folder_id])
             for folder_id, intake in self._intakes.items()
             if intake.patrol.health is not Health.UNAVAILABLE
         )
@@ -51,11 +55,14 @@ class Deliveries:
         """Claim what can be delivered, folder by folder."""
         now = self._shift.clock()
         for folder_id, intake in self._intakes.items():
-            room = AT_ONCE - self._under_way[folder_id]
+            under_way = self._under_way[folder_id]
+            room = AT_ONCE - len(under_way)
             if intake.patrol.health is not Health.UNAVAILABLE and room > 0:
-                for due in claims.claim_deliveries(tx, self._shift.claimant, now, folder_id, room):
+                for due in claims.claim_deliveries(
+                    tx, self._shift.claimant, now, folder_id, room, but=under_way
+                ):
                     self._route(tx, intake, due)
-                self._sweep(tx, intake, room)
+                self._sweep(tx, intake)
 
     def _route(self, tx: Transaction, intake: Intake, due: Due) -> None:
         """Settle the outcome of one file and where it goes; a place that was committed before stays."""
@@ -85,7 +92,7 @@ class Deliveries:
 
     def _announced(self, intake: Intake, file: File, tx: Transaction, carried: Carried) -> None:
         """Write that it was said; where nothing lies there is nobody to tell, and the scan sees it."""
-        self._under_way[intake.folder_id] -= 1
+        self._under_way[intake.folder_id].discard(file.id)
         if isinstance(carried, DeliveryError):
             self._undelivered(tx, intake, file, carried)
             return
@@ -94,18 +101,18 @@ class Deliveries:
         if isinstance(carried, SourceGone):
             missing.not_found(tx, intake, file, self._shift.step(tx))
 
-    def _sweep(self, tx: Transaction, intake: Intake, room: int) -> None:
+    def _sweep(self, tx: Transaction, intake: Intake) -> None:
         """Have the sidecars put aside that nothing lies beside any more."""
         if intake.folder.orphans is Orphans.KEEP or intake.folder.action is Action.RECORD:
             return
-        for due in claims.claim_orphans(
-            tx, self._shift.claimant, self._shift.clock(), intake.folder_id, room
-        ):
+        under_way, now = self._under_way[intake.folder_id], self._shift.clock()
+        room = AT_ONCE - len(under_way)
+        for due in claims.claim_orphans(tx, self._shift.claimant, now, intake.folder_id, room, but=under_way):
             order, file = self._order(intake, due), due.file
             self._plan(intake, file, partial(duties.put_aside, order), partial(self._swept, intake, file))
 
     def _swept(self, intake: Intake, file: File, tx: Transaction, trouble: DeliveryError | None) -> None:
-        self._under_way[intake.folder_id] -= 1
+        self._under_way[intake.folder_id].discard(file.id)
         if trouble is None:
             self._advance(tx, file, Swept())
             return
@@ -120,7 +127,7 @@ class Deliveries:
     def _chosen(
         self, intake: Intake, due: Due, outcome: Outcome, reason: str | None, tx: Transaction, chosen: Chosen
     ) -> None:
-        self._under_way[intake.folder_id] -= 1
+        self._under_way[intake.folder_id].discard(due.file.id)
         if chosen.trouble is not None:
             self._undelivered(tx, intake, due.file, chosen.trouble)
         else:
@@ -143,7 +150,7 @@ class Deliveries:
 
     def _carried(self, intake: Intake, file: File, tx: Transaction, carried: Carried) -> None:
         """Write what came of a delivery."""
-        self._under_way[intake.folder_id] -= 1
+        self._under_way[intake.folder_id].discard(file.id)
         match carried:
             case Delivery():
                 done = Delivered(carried.lies_at, carried.fingerprint, copied_to=carried.copied_to)
@@ -196,7 +203,7 @@ class Deliveries:
         do: Callable[[], Result],
         then: Callable[[Transaction, Result], None],
     ) -> None:
-        self._under_way[intake.folder_id] += 1
+        self._under_way[intake.folder_id].add(file.id)
         self._shift.workers.plan(
             Job(
                 lane=f"{intake.folder.name}/deliver",
@@ -208,7 +215,7 @@ class Deliveries:
         )
 
     def _failed(self, intake: Intake, file: File, tx: Transaction, error: Exception) -> None:
-        self._under_way[intake.folder_id] -= 1
+        self._under_way[intake.folder_id].discard(file.id)
         self._shift.bug(error)
         self._postpone(tx, file, f"a bug: {error!r}")
 

@@ -114,9 +114,15 @@ def claim_heatmap(tx: sa.Connection, claimant: Claimant, now: datetime) -> Analy
 
 
 def claim_deliveries(
-    tx: sa.Connection, claimant: Claimant, now: datetime, folder_id: int, limit: int
+    tx: sa.Connection,
+    claimant: Claimant,
+    now: datetime,
+    folder_id: int,
+    limit: int,
+    *,
+    but: Collection[int] = (),
 ) -> list[Delivery]:
-    """Claim files of one folder whose verdict, or whose refusal, can be delivered."""
+    """Claim files of one folder whose verdict, or whose refusal, can be delivered; ``but`` those are passed over."""
     query = (
         work.select_files()
         .where(
@@ -124,6 +130,7 @@ def claim_deliveries(
             files.c.state == FileState.WAITING,
             files.c.due <= now,
             _is_free(files, now),
+            files.c.id.not_in(but),
         )
         .order_by(files.c.priority.desc(), files.c.due)
         .limit(limit)
@@ -134,12 +141,23 @@ def claim_deliveries(
 
 
 def claim_orphans(
-    tx: sa.Connection, claimant: Claimant, now: datetime, folder_id: int, limit: int
+    tx: sa.Connection,
+    claimant: Claimant,
+    now: datetime,
+    folder_id: int,
+    limit: int,
+    *,
+    but: Collection[int] = (),
 ) -> list[Delivery]:
-    """Claim files of one folder that lie there no more, and whose sidecar is to be put aside."""
+    """Claim files of one folder that lie there no more, and whose sidecar is to be put aside; ``but`` those not."""
     query = (
         work.select_files()
-        .where(files.c.folder_id == folder_id, files.c.orphan_due <= now, _is_free(files, now))
+        .where(
+            files.c.folder_id == folder_id,
+            files.c.orphan_due <= now,
+            _is_free(files, now),
+            files.c.id.not_in(but),
+        )
         .order_by(files.c.orphan_due)
         .limit(limit)
     )
