@@ -94,7 +94,9 @@ def check_no_lies(world: World) -> None:
     """No sidecar is half written, or says what neither the vendor nor the desk does."""
     for path in world.tree.drop.rglob("*" + SUFFIX):
         document = json.loads(path.read_text(encoding="utf-8"))
-        if document["decision"] is None and document["outcome"] != "rejected":
+        if document["outcome"] == "pending":
+            assert document["verdict"] is None, f"{path.name} tells a verdict that is pending"
+        elif document["decision"] is None and document["outcome"] != "rejected":
             said = _outcome(bytes.fromhex(document["file"]["sha256"]), None)
             assert said == document["outcome"], f"{path.name} says {document['outcome']}"
 
@@ -145,7 +147,8 @@ def check_sidecars(world: World) -> None:
     for line in world.lines():
         file = line.file
         if file.state in PRESENT:
-            assert decisions.get(file.id) == (file.decision and file.decision.choice), "a decision is lost"
+            decided = _decided(world, decisions, file.id)
+            assert decided == (file.decision and file.decision.choice), "a decision is lost"
             for place in {file.lies_at or file.path, file.copied_to} - {None}:
                 rows.setdefault(os.fsdecode(place or b""), []).append(file)
     right: list[dict[str, Any]] = []
@@ -162,7 +165,7 @@ def check_sidecars(world: World) -> None:
         assert owners, f"{name} is not in the ledger"
         has_heatmap = any(file.analysis_id in fetched for file in owners)
         right.append(_check_beside(path, found, owners, has_heatmap=has_heatmap))
-    for path in world.tree.drop.rglob("*" + SUFFIX):
+    for path in _beside_files(world):
         document = json.loads(path.read_text(encoding="utf-8"))
         assert document in right or may_be_stale(world, path, document), f"{path.name} is about nothing"
 
@@ -193,6 +196,19 @@ def may_be_stale(world: World, path: Path, document: dict[str, Any]) -> bool:
     sha256 = document["file"]["sha256"]
     stood = [world.tree.stood.get((place, sha256)) for place in (lies, document["file"]["path"])]
     return any(instant is not None and written <= instant for instant in stood)
+
+
+def _decided(world: World, decisions: dict[int, str], number: int | None) -> str | None:
+    """Return what the desk decided of a file, or of the one that it was before another program moved it."""
+    while number is not None and number not in decisions:
+        number = world.desk.came_from(number)
+    return None if number is None else decisions[number]
+
+
+def _beside_files(world: World) -> list[Path]:
+    """Return the sidecars that lie where people look: what was put aside is nobody's."""
+    aside = world.tree.drop / ".identifai"
+    return [path for path in world.tree.drop.rglob("*" + SUFFIX) if not path.is_relative_to(aside)]
 
 
 def _sidecars(path: Path) -> list[dict[str, Any]]:

@@ -579,10 +579,10 @@ class World:
         later = [seconds for seconds in soonest if seconds > 0]
         self.wind(max(0.01, min(later, default=1.0)))
 
-    def asked(self, query: str) -> list[tuple[Any, ...]]:
+    def asked(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Ask the ledger in SQL."""
         with self.ledger() as ledger, ledger.read() as tx:
-            return [tuple(row) for row in tx.exec_driver_sql(query)]
+            return [tuple(row) for row in tx.exec_driver_sql(query, values)]
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
@@ -649,6 +649,16 @@ class Desk:
             if (command.answer or {}).get("decided")
             for number in command.arguments["files"]
         }
+
+    def came_from(self, number: int) -> int | None:
+        """Return the number of the file that another program gave this one's name; None if none did."""
+        asked = self._world.asked(
+            "SELECT before.file_id FROM history AS before, history AS after WHERE before.event = 'moved'"
+            " AND after.event = 'moved' AND after.id = before.id + 1 AND after.file_id = ?"
+            " ORDER BY after.id DESC LIMIT 1",
+            number,
+        )
+        return int(asked[0][0]) if asked else None
 
     def stuck(self) -> list[int]:
         """Return the files that wait for a person."""
