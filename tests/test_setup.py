@@ -1,17 +1,14 @@
-"""``init`` and ``check``: a configuration that loads, and what is in the way of a run."""
+"""``init``: a configuration that loads; and how commands answer mistakes."""
 
-import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from identifai_watch import config as configuration
 from identifai_watch.cli import setup
-from tests.console import Typed, at, talk, typed
-from tests.harness import KEY, House, house, wait_for
+from tests.console import at, talk, typed
+from tests.harness import House, house
 
 
 @pytest.fixture
@@ -113,48 +110,6 @@ def test_a_terminal_is_asked(tmp_path: Path) -> None:
     assert (130, False, False) == (status, made.exists(), "Traceback" in said)
 
 
-# check.
-
-
-def findings(ended: Typed) -> list[dict[str, Any]]:
-    """Return what check found, as JSON."""
-    found: list[dict[str, Any]] = json.loads(ended.out)["findings"]
-    return found
-
-
-def errors(ended: Typed) -> list[str]:
-    """Return what check's errors are about."""
-    return [finding["about"] for finding in findings(ended) if finding["level"] == "error"]
-
-
-def test_all_is_well(home: House) -> None:
-    """With everything in place every line is ok, nothing is made, and the status is 0."""
-    home.simulator.change(credits=12)
-    ended = at(home, "check")
-    lines = ended.out.splitlines()
-    assert (0, True) == (ended.status, all(line.startswith("ok ") for line in lines))
-    for words in ("from $IDENTIFAI_API_KEY", "12 credits", "watched by events", "made at the first start"):
-        assert words in ended.out
-    assert not (home.home / "state").exists()
-
-
-def test_the_configuration_alone(home: House) -> None:
-    """--config-only asks nobody: no key, no network, no folder."""
-    home.folder = {"path": "/nowhere/at/all"}
-    ended = at(home, "check", "--config-only", "--json", environ={"IDENTIFAI_API_KEY": ""})
-    assert (0, ["configuration"]) == (ended.status, [finding["about"] for finding in findings(ended)])
-    assert home.simulator.state.count() == 0
-
-
-def test_a_wrong_configuration(home: House) -> None:
-    """Every mistake is a finding; the status is 78."""
-    home.folder = {"settle_secnds": 1, "action": "sidcar"}
-    ended = at(home, "check", "--json")
-    assert (78, ["configuration"] * 2) == (ended.status, errors(ended))
-    assert any("did you mean settle_seconds?" in finding["said"] for finding in findings(ended))
-    assert all(str(home.config_path) in finding["said"] for finding in findings(ended))
-
-
 # How the commands answer mistakes.
 
 
@@ -199,83 +154,3 @@ def test_a_port_that_is_taken(home: House) -> None:
         ended.status,
         ended.err,
     )
-
-
-# What else is in the way.
-
-
-def test_no_key(home: House) -> None:
-    """Without a key its three places are named; the rest is looked at all the same."""
-    home.api = {"key_file": str(home.home / "key")}
-    ended = at(home, "check", "--json", environ={"IDENTIFAI_API_KEY": ""})
-    assert (1, ["key"]) == (ended.status, errors(ended))
-    assert "folder drop" in [finding["about"] for finding in findings(ended)]
-
-
-def test_a_key_that_others_can_read(home: House) -> None:
-    """A key file with a wide mode is a warning with the command that mends it; its source is named."""
-    key = home.home / "key"
-    key.write_text(KEY)
-    key.chmod(0o644)
-    home.api = {"key_file": str(key)}
-    ended = at(home, "check", environ={"IDENTIFAI_API_KEY": ""})
-    assert (0, True, False) == (ended.status, f"chmod 600 {key}" in ended.out, KEY in ended.out)
-
-
-def test_a_refused_key(home: House) -> None:
-    """A key that identifAI does not take is an error of the account."""
-    ended = at(home, "check", "--json", environ={"IDENTIFAI_API_KEY": "another"})
-    assert (1, [f"account at {home.simulator.url}"]) == (ended.status, errors(ended))
-
-
-def test_an_api_that_is_not_there(home: House) -> None:
-    """An API that cannot be reached is said to be so."""
-    home.api = {"url": "http://127.0.0.1:9"}
-    ended = at(home, "check")
-    assert (1, True) == (
-        ended.status,
-        "cannot be reached: cannot connect to 127.0.0.1:9: connection refused" in ended.out,
-    )
-
-
-def test_no_credits(home: House) -> None:
-    """Credits at nothing, or below the floor, are an error."""
-    home.simulator.change(credits=5)
-    home.api = {"credits_floor": 10.0}
-    assert (1, True) == ((ended := at(home, "check")).status, "5 credits are left" in ended.out)
-
-
-def test_a_folder_that_is_not_there(home: House) -> None:
-    """A missing folder is an error by its name."""
-    home.folder = {"path": str(home.home / "none")}
-    ended = at(home, "check", "--json")
-    assert (1, ["folder drop"]) == (ended.status, errors(ended))
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written(home: House) -> None:
-    """A folder that sidecars cannot be written to is an error; with record it is none."""
-    home.drop.chmod(0o555)
-    try:
-        assert errors(at(home, "check", "--json")) == ["folder drop"]
-        home.folder = {"action": "record"}
-        assert errors(at(home, "check", "--json")) == []
-    finally:
-        home.drop.chmod(0o755)
-
-
-def test_another_programs_database(home: House) -> None:
-    """A ledger that is none is an error, and is not touched."""
-    (home.home / "state").mkdir()
-    ledger = home.home / "state" / "ledger.db"
-    ledger.write_text("no database, but long enough to be looked at as one" * 20)
-    before = ledger.read_bytes()
-    ended = at(home, "check", "--json")
-    assert (1, ["ledger"], before) == (ended.status, errors(ended), ledger.read_bytes())
-
-
-def test_a_running_daemon_is_seen(home: House) -> None:
-    """A check works beside a daemon, and says that one runs."""
-    with home.process():
-        wait_for(lambda: any(line["event"] == "started" for line in home.logged()), "the daemon runs")
-        assert "a daemon runs on it" in at(home, "check").out

@@ -11,6 +11,7 @@ import click
 
 from identifai_watch import config as configuration
 from identifai_watch.cli.preflight import check_command
+from identifai_watch.cli.preflight.unit import SERVICES
 from identifai_watch.core.routing import Action
 from identifai_watch.errors import AccountError, RefusedError
 
@@ -23,9 +24,6 @@ HEADER = """\
 """
 ACTIONS = [action.value for action in Action]
 DEFAULT_PATH = Path("identifai-watch.toml")
-
-SERVICES = Path("/etc")
-"""Below it lie the configurations of services: their ledger is named, for systemd and a shell differ in the default."""
 
 SERVICE_LEDGER = "/var/lib/identifai-watch/ledger.db"
 """Where the unit's StateDirectory= is."""
@@ -108,7 +106,7 @@ def init_command(
 
 
 def is_for_a_service(config_path: Path) -> bool:
-    """Tell whether a configuration is one that a service runs with."""
+    """Tell whether a configuration is one that a service runs with: its ledger is named, for the defaults differ."""
     return config_path.resolve().is_relative_to(SERVICES)
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError
 
 from identifai_watch.errors import LedgerError
 from identifai_watch.ledger import sqlite
+from identifai_watch.ledger.standing import Standing, standing
 
 REVISION = "0002"
 """The schema that this version speaks; a test holds it against the newest migration."""
@@ -88,4 +89,4 @@ class Ledger:
             migrate.upgrade(self._engine, found)
 
 
-__all__ = ["REVISION", "Ledger", "Transaction"]
+__all__ = ["REVISION", "Ledger", "Standing", "Transaction", "standing"]
