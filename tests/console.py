@@ -8,6 +8,7 @@ import re
 import select
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import pytest
 
 from identifai_watch.cli import main
 from tests.harness import KEY, House
+
+CTRL_C = "\x03"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,7 @@ def talk(words: list[str], answers: list[str], *, after: bytes = rb":\s*\Z") -> 
         os.close(theirs)
         said = b""
         try:
-            while select.select([ours], [], [], 20)[0] and (part := os.read(ours, 65536)):
+            for part in _heard(ours, answers):
                 said += part
                 if answers and re.search(after, said):
                     os.write(ours, answers.pop(0).encode())
@@ -69,3 +72,16 @@ def talk(words: list[str], answers: list[str], *, after: bytes = rb":\s*\Z") -> 
         finally:
             os.close(ours)  # hangs up whoever still waits for an answer
         return process.wait(20), said.decode()
+
+
+def _heard(ours: int, answers: list[str]) -> Iterator[bytes]:
+    """Give what comes on a terminal; Ctrl-C is pressed again in a silence, for it may come between two looks at it."""
+    ends_it = answers[-1:] == [CTRL_C]
+    for _ in range(20):
+        while select.select([ours], [], [], 2)[0]:
+            part = os.read(ours, 65536)
+            if not part:
+                return
+            yield part
+        if ends_it and not answers:
+            os.write(ours, CTRL_C.encode())
