@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import pty
 import re
@@ -11,11 +12,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from identifai_watch.cli import main
-from tests.harness import KEY, House
+from tests.harness import KEY, House, wait_for
 
 CTRL_C = "\x03"
 
@@ -31,7 +33,7 @@ class Typed:
 
 def typed(*words: str | Path, environ: dict[str, str] | None = None) -> Typed:
     """Type a command, as a script would: nobody can be asked."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["identifai-watch", *(str(word) for word in words)])
         patch.setattr(sys, "stdin", io.StringIO())
@@ -45,12 +47,28 @@ def typed(*words: str | Path, environ: dict[str, str] | None = None) -> Typed:
             main()
     code = ended.value.code
     assert isinstance(code, int)
-    return Typed(status=int(code), out=out.getvalue(), err=err.getvalue())
+    said, complained = (each.buffer.getvalue().decode() for each in (out, err))
+    return Typed(status=int(code), out=said, err=complained)
 
 
 def at(house: House, *words: str | Path, environ: dict[str, str] | None = None) -> Typed:
     """Type a command with the configuration of a house."""
     return typed(*words, "--config", house.config_path, environ=environ)
+
+
+def status_of(house: House, folder: str, health: str, **more: str) -> dict[str, Any]:
+    """Wait until ``status --json`` says that a folder's health is this, and return all that it says of it."""
+    wanted = {"name": folder, "health": health} | more
+    last: list[object] = []
+
+    def look() -> dict[str, Any] | None:
+        last[:] = json.loads(at(house, "status", "--json").out)["folders"]
+        return next((one for one in last if isinstance(one, dict) and wanted.items() <= one.items()), None)
+
+    try:
+        return wait_for(look, f"{folder} is {health}") or {}
+    except AssertionError as error:
+        raise AssertionError(f"{error}; status says {last}") from error
 
 
 def talk(words: list[str], answers: list[str], *, after: bytes = rb":\s*\Z") -> tuple[int, str]:
