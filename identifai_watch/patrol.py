@@ -122,6 +122,7 @@ class Patrol:
         self._unlisted: dict[bytes, str] = {}
         self._retry = FIRST_RETRY
         self._accepts_any = False
+        self._filesystem: str | None = None
         self._hung: list[Hung] = []
 
     # What the folder's intake asks.
@@ -301,6 +302,7 @@ class Patrol:
             self.out_of_reach(self.reason or "it does not answer")
             return
         self._retry = FIRST_RETRY
+        self._filesystem = found.root.identity
         self.network = found.root.network
         self.mode = Mode.EVENTS if found.watch is not None else Mode.SCAN
         if found.unwatchable is not None:
@@ -335,7 +337,13 @@ class Patrol:
     # The scan.
 
     def _scan(self, subtree: bytes) -> Summary | None:
-        """Scan, handing what differs to the loop a few chunks ahead; None if it was stopped, or not of the whole."""
+        """Scan, handing what differs to the loop a few chunks ahead; None if it was stopped, or not of the whole.
+
+        What an empty mount point lacks is not gone: on another file system nothing is looked at but the root.
+        """
+        if not self._lies_where_it_did():
+            self._shift.workers.tell(lambda _: self.rescan())
+            return None
         found = scan(
             self._folder.root,
             LedgerMemory(ledger=self._shift.ledger, folder_id=self._folder_id),
@@ -353,6 +361,13 @@ class Patrol:
             self._shift.workers.tell(partial(self._hand_on, chunk))
             summary = next((finding for finding in chunk if isinstance(finding, Summary)), summary)
         return summary if subtree == b"" else None
+
+    def _lies_where_it_did(self) -> bool:
+        """Tell whether the root is still on the file system that it was on when it was last looked at."""
+        try:
+            return inspect_root(self._folder.root).identity == self._filesystem
+        except FolderError:
+            return False
 
     def _is_to_end(self) -> bool:
         """Tell a scan under way whether to end; that it asks shows that the tree answers."""
