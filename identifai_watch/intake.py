@@ -163,7 +163,7 @@ class Intake:
             case NoticeKind.OVERFLOW:
                 self._log.warning("events lost, scanning")
                 self.patrol.witness.overflowed()
-                self.patrol.rescan()
+                self.patrol.make_up()
             case NoticeKind.DIRECTORY:
                 self.patrol.look_into(notice.path)
             case NoticeKind.FILE | NoticeKind.RENAMED:
@@ -171,7 +171,7 @@ class Intake:
                     return
                 if self.settling >= MOST_NOTICED and not self._is_on_its_way(notice.path):
                     self.patrol.witness.overlooked()
-                    self.patrol.rescan()
+                    self.patrol.make_up()
                 else:
                     self._notice(notice.path, renamed=notice.kind is NoticeKind.RENAMED)
 

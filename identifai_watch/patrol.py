@@ -116,7 +116,8 @@ class Patrol:
         self._listened_to: Watch | None = None
         self._is_scanning = False
         self._wants_rescan = False
-        self._scan_at = self._scan_began = shift.clock()
+        self._lacks_events = False
+        self._scan_at = self._scan_began = self._rested_at = shift.clock()
         self._scan_took = timedelta(0)
         self._subtrees: list[bytes] = []
         self._unlisted: dict[bytes, str] = {}
@@ -169,6 +170,7 @@ class Patrol:
                 self.out_of_reach(self.reason or "it does not answer")
                 return
             self._is_scanning = True
+            self._lacks_events = False
             self._scan_began = now
             self._plan(self._prepare, self._prepared)
         elif self._subtrees and self.health is not Health.UNAVAILABLE:
@@ -187,6 +189,11 @@ class Patrol:
         """Have the tree scanned now, or once more if a scan is under way: it may have passed what this is about."""
         self._scan_at = self._shift.clock()
         self._wants_rescan = self._is_scanning
+
+    def make_up(self) -> None:
+        """Have the tree scanned once for all the events that were lost, as soon as the last scan has had its rest."""
+        self._lacks_events = True
+        self._scan_at = min(self._scan_at, max(self._shift.clock(), self._rested_at))
 
     def look_into(self, directory: bytes) -> None:
         """Have one directory scanned soon: an event named it, and not what is in it."""
@@ -398,8 +405,9 @@ class Patrol:
         now = self._shift.clock()
         took = self._scan_took = now - self._scan_began
         self.last_scan_at = now
-        rest = max(self._folder.rescan, took * SCAN_SHARE)
-        self._scan_at = now if self._wants_rescan else now + rest
+        self._rested_at = now + took * SCAN_SHARE
+        in_turn = self._rested_at if self._lacks_events else max(self._rested_at, now + self._folder.rescan)
+        self._scan_at = now if self._wants_rescan else in_turn
         self._wants_rescan = False
         self._log.debug("scanned", files=summary.files, seconds=round(took.total_seconds(), 3))
         unheard = self.witness.end()

@@ -18,7 +18,7 @@ def test_a_tree_that_outgrows_the_watches_is_scanned(tmp_path: Path) -> None:
     within = with_inotify_limits(max_inotify_watches=WATCHES)
     with house(tmp_path) as home:
         (home.drop / "0").mkdir()
-        with home.process(within=within) as process:
+        with home.process(through=within) as process:
             status_of(home, "drop", "ok", mode="events")
             for number in range(1, DIRECTORIES):
                 (home.drop / str(number)).mkdir()
@@ -42,7 +42,7 @@ def test_a_tree_that_outgrows_the_watches_is_scanned(tmp_path: Path) -> None:
 def test_without_an_instance_of_inotify_a_folder_is_scanned(tmp_path: Path) -> None:
     """It is degraded, with the line that helps; what comes is judged; with room it is ok by itself."""
     within = with_inotify_limits(max_inotify_instances=0)
-    with house(tmp_path) as home, home.process(within=within) as process:
+    with house(tmp_path) as home, home.process(through=within) as process:
         found = status_of(home, "drop", "degraded", mode="scan")
         home.sidecar(picture(home.drop / "a.png"))
         set_inotify_limit(process, "max_inotify_instances", 8)
