@@ -509,12 +509,12 @@ class World:
         daemon, self.daemon = self.daemon, None
         assert daemon is not None
         daemon.shift.stopping.set()
-        daemon._api.abandon()
+        daemon._dispatch.abandon()
         for one in daemon._intakes.values():
             one.close()
         self.workers.retire()
         self.vendor.wait()
-        daemon._api.close()
+        daemon._dispatch.close()
         daemon.shift.ledger.close()
 
     # Rest.
