@@ -174,7 +174,8 @@ LIST_HEAD = f"{'':<10} {'':>4}  {'kind':<5}  {'noticed (UTC)':<16}  folder: path
 def line_text(file: File, analysis: Analysis | None) -> str:
     """Return one line of ``list`` for people, below LIST_HEAD; what may be long comes last."""
     row = line_json(file, analysis)
-    where = row["state"] if file.state is not FileState.DELIVERED else row["outcome"]
+    is_told = file.state is FileState.DELIVERED or file.outcome is Outcome.PENDING
+    where = row["outcome"] if is_told else row["state"]
     if file.stuck_at is not None or (analysis is not None and analysis.stuck_at is not None):
         where = "stuck"
     elif file.held:

@@ -15,6 +15,7 @@ from identifai_watch.core.model import File, Interim, Outcome
 from identifai_watch.core.routing import Action, destination
 from identifai_watch.delivery import Delivery, DeliveryError, Order, SourceChanged, SourceGone, Taken
 from identifai_watch.dispatch import missing
+from identifai_watch.dispatch.notices import Notices
 from identifai_watch.duties import Carried, Chosen, Place
 from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, claims, work
@@ -40,7 +41,9 @@ class Deliveries:
     def __init__(self, shift: Shift, intakes: Mapping[int, Intake]) -> None:
         self._shift = shift
         self._intakes = intakes
+        self._notices = Notices(shift)
         self._under_way: defaultdict[int, set[int]] = defaultdict(set)
+        self._news: set[int] = set()
 
     @property
     def in_flight(self) -> int:
@@ -71,6 +74,8 @@ class Deliveries:
             self._carry(intake, due)
             return
         outcome, reason = duties.outcome_of(due, intake.folder)
+        if outcome is not file.outcome or file.delivered_at is None:
+            self._news.add(file.id)
         if outcome is Outcome.PENDING:
             self._announce(tx, intake, replace(due, file=replace(file, outcome=outcome, reason=reason)))
             return
@@ -139,22 +144,24 @@ class Deliveries:
         file = work.advance_file(tx, due.file.id, destined, shift.step(tx), shift.claimant, keep_claim=True)
         if file is None:
             return
+        carried = replace(due, file=file)
         if intake.folder.action is Action.RECORD:
-            self._delivered(tx, intake, file, Delivered(file.lies_at, None))
+            self._delivered(tx, intake, self._order(intake, carried), file, Delivered(file.lies_at, None))
         else:
-            self._carry(intake, replace(due, file=file))
+            self._carry(intake, carried)
 
     def _carry(self, intake: Intake, due: Due) -> None:
         order = self._order(intake, due)
-        self._plan(intake, due.file, partial(duties.carry, order), partial(self._carried, intake, due.file))
+        then = partial(self._carried, intake, order, due.file)
+        self._plan(intake, due.file, partial(duties.carry, order), then)
 
-    def _carried(self, intake: Intake, file: File, tx: Transaction, carried: Carried) -> None:
+    def _carried(self, intake: Intake, order: Order, file: File, tx: Transaction, carried: Carried) -> None:
         """Write what came of a delivery."""
         self._under_way[intake.folder_id].discard(file.id)
         match carried:
             case Delivery():
                 done = Delivered(carried.lies_at, carried.fingerprint, copied_to=carried.copied_to)
-                self._delivered(tx, intake, file, done)
+                self._delivered(tx, intake, order, file, done, sidecar=carried.sidecar)
             case DeliveryError():
                 self._undelivered(tx, intake, file, carried)
             case Taken():
@@ -166,12 +173,25 @@ class Deliveries:
                 self._unsettle(tx, file, "it is gone")
                 missing.not_found(tx, intake, file, self._shift.step(tx))
 
-    def _delivered(self, tx: Transaction, intake: Intake, file: File, event: Delivered) -> None:
+    def _delivered(
+        self,
+        tx: Transaction,
+        intake: Intake,
+        order: Order,
+        file: File,
+        event: Delivered,
+        *,
+        sidecar: bytes | None = None,
+    ) -> None:
+        """Write that a file is delivered, and tell of it if its outcome is news."""
         shift = self._shift
         after = work.advance_file(tx, file.id, event, shift.step(tx), shift.claimant)
         if after is not None:
             where = {} if after.lies_at is None else {"lies_at": after.lies_at}
             shift.log.info("delivered", folder=file.folder, path=file.path, outcome=after.outcome, **where)
+            if file.id in self._news:
+                self._news.discard(file.id)
+                self._notices.tell(after, order.root, sidecar, order.document or b"")
             work.reroute(tx, after, partial(duties.outcome_of, folder=intake.folder), shift.step(tx))
 
     def _undelivered(self, tx: Transaction, intake: Intake, file: File, error: DeliveryError) -> None:

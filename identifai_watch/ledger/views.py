@@ -89,7 +89,7 @@ def counts(tx: sa.Connection) -> Counts:
         by_file[FileState(state)] += number
         held += int(resting)
         stuck += given_up
-        if outcome is not None and state == FileState.DELIVERED:
+        if outcome is not None and (state == FileState.DELIVERED or outcome == Outcome.PENDING):
             outcomes[Outcome(outcome)] += number
     alone = tx.execute(sa.select(sa.func.count()).select_from(left)).scalar_one()
     return Counts(
