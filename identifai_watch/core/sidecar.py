@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from identifai_watch.core.model import Analysis, Decision, File, Interim, Outcome, Provenance, Verdict
+from identifai_watch.core.times import is_known
 
 SCHEMA_VERSION = 1
 TOOL = "identifai-watch"
@@ -194,11 +195,8 @@ def _file(file: File) -> dict[str, object]:
 
 
 def _modified_at(mtime_ns: int) -> str | None:
-    """Return a file's own time, or None where it lies outside the years that a calendar knows."""
-    try:
-        return timestamp(EPOCH + timedelta(microseconds=mtime_ns // 1000))
-    except OverflowError:
-        return None
+    """Return a file's own time, or None where it lies outside the years that are kept."""
+    return timestamp(EPOCH + timedelta(microseconds=mtime_ns // 1000)) if is_known(mtime_ns) else None
 
 
 def _verdict(verdict: Verdict) -> dict[str, object]:

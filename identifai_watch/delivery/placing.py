@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from identifai_watch.core.model import Fingerprint
+from identifai_watch.core.times import kept
 from identifai_watch.delivery.order import Order, SourceChanged, Taken
 from identifai_watch.delivery.tree import Place, beside, found, give, reading, sync
 
@@ -38,8 +39,8 @@ def fingerprint_of(status: os.stat_result, *, network: bool) -> Fingerprint:
     """Return the fingerprint of what was found."""
     return Fingerprint(
         size=status.st_size,
-        mtime_ns=status.st_mtime_ns,
-        ctime_ns=status.st_ctime_ns,
+        mtime_ns=kept(status.st_mtime_ns),
+        ctime_ns=kept(status.st_ctime_ns),
         inode=None if network else status.st_ino,
     )
 

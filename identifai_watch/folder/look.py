@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from identifai_watch.core.model import Fingerprint
 from identifai_watch.core.settling import Sample
+from identifai_watch.core.times import kept
 from identifai_watch.folder.containers import shortfall
 from identifai_watch.folder.opening import (
     BusyError,
@@ -37,8 +38,8 @@ def fingerprint(result: os.stat_result, *, network: bool) -> Fingerprint:
     """Take a file's fingerprint; on a network file system the inode is no part of it."""
     return Fingerprint(
         size=result.st_size,
-        mtime_ns=result.st_mtime_ns,
-        ctime_ns=result.st_ctime_ns,
+        mtime_ns=kept(result.st_mtime_ns),
+        ctime_ns=kept(result.st_ctime_ns),
         inode=None if network else result.st_ino,
     )
 
