@@ -24,6 +24,10 @@ _PASSING = (
     "SQLITE_CANTOPEN",
 )
 """Errors that are not the database's own (sqlite.org/rescode.html): they may pass without anybody's help."""
+
+_PASSING_AT_START = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")
+"""Those that say nothing of the configuration: what cannot be opened or written at all is the operator's matter."""
+
 ATTEMPTS = 10
 ATTEMPT_SECONDS = 0.02
 
@@ -73,6 +77,7 @@ def prepare(url: sa.URL) -> str | None:
 
     Raises:
         LedgerError: It lies on a network file system, is damaged, cannot be read or is another program's.
+        LedgerAwayError: Its disk is full or failing, or another has it locked.
     """
     path = path_of(url)
     refuse_network(path, _mountinfo())
@@ -84,6 +89,7 @@ def prepare(url: sa.URL) -> str | None:
     except OSError as error:
         raise LedgerError(f"ledger.url: {path} cannot be used: {error.strerror}") from error
     except sqlite3.DatabaseError as error:
+        _refuse_for_now(path, error)
         raise LedgerError(
             f"ledger.url: {path} cannot be read ({error}); put its backup back, or move it away: a new ledger is "
             "made then, and what is there is judged anew"
@@ -104,13 +110,23 @@ def refuse_network(path: Path, mountinfo: bytes) -> None:
 
 
 def check(made: sa.Engine) -> None:
-    """Raise LedgerError if the ledger cannot be opened for writing."""
+    """Raise LedgerError if the ledger cannot be opened for writing, LedgerAwayError if that may pass."""
     try:
         with made.connect():
             pass
     except (DBAPIError, LedgerAwayError) as error:
-        why = error.orig if isinstance(error, DBAPIError) else error
+        why = error.orig if isinstance(error, DBAPIError) else error.__cause__
+        _refuse_for_now(path_of(made.url), why)
         raise LedgerError(f"ledger.url: {made.url.database} cannot be opened: {why}") from error
+
+
+def _refuse_for_now(path: Path, error: BaseException | None) -> None:
+    """Raise LedgerAwayError if an error says nothing of the ledger itself, which is to stay where it is."""
+    if getattr(error, "sqlite_errorname", "").startswith(_PASSING_AT_START):
+        raise LedgerAwayError(
+            f"the ledger {path} cannot be used now: {error}; its disk may be full or failing, or another program "
+            "has it locked"
+        ) from error
 
 
 def _mountinfo() -> bytes:
