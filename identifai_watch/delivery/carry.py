@@ -33,7 +33,15 @@ from identifai_watch.delivery.placing import (
     is_reservation,
     move,
 )
-from identifai_watch.delivery.tree import DestinationGoneError, Place, beside, found, opened, reading
+from identifai_watch.delivery.tree import (
+    DestinationGoneError,
+    Place,
+    beside,
+    found,
+    is_fed_back,
+    opened,
+    reading,
+)
 
 MOST_NUMBERS = 10_000
 
@@ -49,9 +57,15 @@ def choose(order: Order, wanted: bytes) -> bytes:
     of the same content from the same path.
 
     Raises:
-        DeliveryError: The disk does not answer, or there is no free name.
+        DeliveryError: The disk does not answer, there is no free name, or the place would be watched again.
     """
     with reasons(f"choosing a name for {shown(order.path)}"), ExitStack() as stack:
+        if is_fed_back(order, wanted):
+            where = f"{shown(wanted)} lies in the folder {shown(order.root)} itself by another name"
+            remedy = "write the destination relative to the folder, or name a place outside of it"
+            raise DeliveryError(
+                f"{where}, so that its results would be its input; {remedy}", folder_trouble=False
+            )
         settled = _settled(stack, order)
         if settled is not None and _is_numbered(settled, wanted):
             return settled

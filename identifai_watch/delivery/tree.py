@@ -57,6 +57,14 @@ def opened(order: Order, path: bytes, *, create: bool = False) -> Iterator[Place
         os.close(directory)
 
 
+def is_fed_back(order: Order, path: bytes) -> bool:
+    """Tell whether an absolute path leads into the watched folder, though its name does not say so: by a link."""
+    if not path.startswith(b"/"):
+        return False
+    root, parent = os.path.realpath(order.root), os.path.realpath(path.rpartition(b"/")[0])
+    return parent == root or parent.startswith(root.rstrip(b"/") + b"/")
+
+
 def _anchored(order: Order, path: bytes) -> tuple[bytes, list[bytes]]:
     """Split a path into the directory that the operator named and the names below it."""
     anchor = order.root
