@@ -1,0 +1,73 @@
+"""Row 26: one mount hangs or breaks, and everything stops.
+
+As met elsewhere: a file server goes away, and the call that asks for one of its files does not return for hours; the
+one loop that made it stands still, and with it every other folder, the status and the stop; or a stale handle is
+taken for an empty directory, or ends the program.
+
+Here each folder has threads of its own. While one hangs the others go on, ``status`` answers, and a stop ends in
+time. What answers with ESTALE, EIO or ENOTCONN is unavailable, in the system's words, and is there again by itself
+once it answers; nothing in it is taken for deleted.
+"""
+
+import errno
+import json
+import os
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from identifai_watch.delivery.order import FOLDER_TROUBLE
+from identifai_watch.errors import Exit
+from tests.console import at
+from tests.fuse import broken_mount
+from tests.harness import House, house, wait_for
+from tests.hung import hung_mount
+from tests.watching import folders, picture, sha256
+
+BROKEN = {"stale": errno.ESTALE, "failing": errno.EIO, "unconnected": errno.ENOTCONN}
+
+
+def reported(home: House) -> dict[str, dict[str, Any]]:
+    """Return what ``status`` says of each folder, by name."""
+    document = json.loads(at(home, "status", "--json").out)
+    return {folder["name"]: folder for folder in document["folders"]}
+
+
+def test_what_hangs_or_is_broken_stops_nobody_else(tmp_path: Path) -> None:
+    """One mount hangs, three answer with errors: a healthy folder is judged, all is told, the stop ends with 0."""
+    quick = {"settle_seconds": 0.2, "rescan_seconds": 0.3, "existing": "judge"}
+    with house(tmp_path) as home, hung_mount(tmp_path / "hung"), ExitStack() as mounts:
+        alive = folders(home, healthy={"rescan_seconds": 0.3}, **{name: {} for name in BROKEN})
+        hung = {"path": str(tmp_path / "hung"), "name": "hung", "events": "off"}
+        home.more = {"folder": [*alive, quick | hung]}
+        known = picture(tmp_path / "stale" / "known.png")
+        with home.process():
+            home.sidecar(known)
+        for name, error in BROKEN.items():
+            mounts.enter_context(broken_mount(tmp_path / name, error))
+        with home.process() as process:
+            home.sidecar(picture(tmp_path / "healthy" / "x.png"))
+            wait_for(lambda: _unavailable(home) >= set(BROKEN), "the broken ones are told")
+            told = reported(home)
+            assert "ok" == told["healthy"]["health"]
+            for name, error in BROKEN.items():
+                assert os.strerror(error) in told[name]["reason"]
+            mounts.close()
+            wait_for(lambda: not _unavailable(home) & set(BROKEN), "they are back", 60)
+            home.sidecar(picture(tmp_path / "stale" / "new.png"))
+            process.send_signal(signal.SIGTERM)
+            assert Exit.OK == process.wait(20)
+        charged = [submission.sha256 for submission in home.simulator.state.charged]
+        assert sorted(map(sha256, ("known.png", "x.png", "new.png"))) == sorted(charged)
+        states = {line.file.path: str(line.file.state) for line in home.lines()}
+        assert {b"known.png": "delivered", b"x.png": "delivered", b"new.png": "delivered"} == states
+
+
+def _unavailable(home: House) -> set[str]:
+    return {name for name, folder in reported(home).items() if folder["health"] == "unavailable"}
+
+
+def test_a_delivery_that_such_an_error_meets_is_the_folder_s_matter() -> None:
+    """The numbers that a broken mount answers with set the folder aside, not the file that met them."""
+    assert set(BROKEN.values()) <= FOLDER_TROUBLE
