@@ -188,10 +188,16 @@ def _check_beside(path: Path, found: bytes, owners: list[File], *, has_heatmap: 
 def may_be_stale(world: World, path: Path, document: dict[str, Any]) -> bool:
     """Tell whether a sidecar may lie where the file that it is about is no more.
 
-    Today nobody takes it away: not when its file is gone, nor when another program moved it or put another there. But
-    none is ever written for a file that has left already.
+    In the tree that is scanned that is for a day: the ledger knows that its file is gone, and when it is put aside.
+    Where results go, and nobody looks, other programs may do as they please; but none is ever written there for a file
+    that has left already.
     """
     lies = str(path.relative_to(world.tree.drop)).split(".identifai", maxsplit=1)[0]
+    if world.action == "sidecar" or lies.split("/", maxsplit=1)[0] not in DESTINATIONS:
+        gone = world.asked(
+            "SELECT parent, name FROM files WHERE state = 'gone' AND orphan_due IS NOT NULL AND lies_at IS NULL"
+        )
+        return lies in {os.fsdecode(parent + b"/" + name if parent else name) for parent, name in gone}
     written = datetime.fromisoformat(document["times"]["delivered_at"])
     sha256 = document["file"]["sha256"]
     stood = [world.tree.stood.get((place, sha256)) for place in (lies, document["file"]["path"])]
