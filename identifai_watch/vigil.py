@@ -66,7 +66,10 @@ class Vigil:
         shift, now = self._shift, self._shift.clock()
         news = self._news()
         # When a folder was last scanned moves all the time; that it was scanned at all is worth telling at once.
-        told = [folder | {"last_scan_at": folder["last_scan_at"] is not None} for folder in news["folders"]]
+        told = [
+            folder | {"last_scan_at": folder["last_scan_at"] is not None, "scan_seconds": None}
+            for folder in news["folders"]
+        ]
         if force or told != self._told or now - self._reported_at >= REPORT_EVERY:
             self._told = told
             self._reported_at = now
