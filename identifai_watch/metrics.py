@@ -61,6 +61,9 @@ def _of_folders(folders: Iterable[WatchedFolder]) -> Iterator[Metric]:
         "Whether a folder is ok, degraded (scanned only) or unavailable.",
         labels=["folder", "health"],
     )
+    reason = GaugeMetricFamily(
+        f"{PREFIX}_folder_reason", "Why a folder is as it is, as a label.", labels=["folder", "reason"]
+    )
     paused = _by_folder("folder_paused", "Whether nothing of a folder is sent, for an operator paused it.")
     scanned = _by_folder("folder_last_scan_timestamp_seconds", "When a folder was last scanned as a whole.")
     took = _by_folder("folder_scan_seconds", "How long the last scan of a folder took.")
@@ -73,13 +76,15 @@ def _of_folders(folders: Iterable[WatchedFolder]) -> Iterator[Metric]:
     for one in folders:
         for state in Health:
             health.add_metric([one.name, state], float(one.health == state))
+        if one.reason is not None:
+            reason.add_metric([one.name, one.reason], 1.0)
         paused.add_metric([one.name], float(one.paused is not None))
         if one.last_scan_at is not None:
             scanned.add_metric([one.name], one.last_scan_at.timestamp())
         took.add_metric([one.name], one.scan_seconds)
         unheard.add_metric([one.name], one.unheard)
         overflows.add_metric([one.name], one.overflows)
-    yield from (health, paused, scanned, took, unheard, overflows)
+    yield from (health, reason, paused, scanned, took, unheard, overflows)
 
 
 def _by_folder(name: str, says: str) -> GaugeMetricFamily:

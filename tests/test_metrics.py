@@ -25,7 +25,7 @@ def read(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 
 def test_a_folder_tells_its_health_and_what_no_event_named() -> None:
-    """Each state is a sample of its own, so that an alarm can be set on one of them; reasons are for people."""
+    """Each state is a sample of its own, so that an alarm can be set on one of them; the reason is a label."""
     folder = WatchedFolder(
         name='a "drop"\n',
         path="/srv/drop",
@@ -42,6 +42,8 @@ def test_a_folder_tells_its_health_and_what_no_event_named() -> None:
     of = (("folder", 'a "drop"\n'),)
     for state in Health:
         assert found["identifai_watch_folder_health", (*of, ("health", state))] == (state == "degraded")
+    why = ("reason", "the limit of inotify watches is reached")
+    assert found["identifai_watch_folder_reason", (*of, why)] == 1
     assert found["identifai_watch_folder_unheard_files_total", of] == 7
     assert found["identifai_watch_folder_overflows_total", of] == 2
     assert found["identifai_watch_folder_scan_seconds", of] == 1.5
