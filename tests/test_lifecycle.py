@@ -526,13 +526,18 @@ FILE_ARROWS: list[tuple[Any, Any, dict[str, Any]]] = [
     (
         a_file(due=NOW),
         Undelivered("no space"),
-        {"due": LATER + timedelta(seconds=0.5), "failures": 1, "failing_since": LATER},
+        {
+            "due": LATER + timedelta(seconds=0.5),
+            "failures": 1,
+            "failing_since": LATER,
+            "trouble": "no space",
+        },
     ),
     (a_file(FileState.DELIVERED), Reopened(), {"state": "waiting", "due": LATER}),
     (
-        a_file(stuck_at=NOW, failures=5, failing_since=NOW, reason="no space", destination=b"human/a.jpg"),
+        a_file(stuck_at=NOW, failures=5, failing_since=NOW, trouble="no space", destination=b"human/a.jpg"),
         Retried(),
-        FRESH | {"due": LATER, "reason": None},
+        FRESH | {"due": LATER, "trouble": None},
     ),
     (a_file(reason="0.5, below 0.6"), Retried(), {"due": LATER}),
     (
@@ -617,7 +622,7 @@ def test_a_delivery_is_given_up_when_it_fails_five_times_while_others_succeed() 
     policy = replace(POLICY, others_at=LATER + timedelta(seconds=1))
     for _ in range(5):
         row = then_file(row, Undelivered("no space"), policy=policy)
-    assert (None, LATER, "no space", b"human/a.jpg") == (row.due, row.stuck_at, row.reason, row.destination)
+    assert (None, LATER, "no space", b"human/a.jpg") == (row.due, row.stuck_at, row.trouble, row.destination)
 
 
 @pytest.mark.parametrize(

@@ -338,7 +338,7 @@ def words(line: Line) -> str:
 
 
 def _trouble(line: Line) -> str:
-    reasons = (None if line.analysis is None else line.analysis.reason, line.file.reason)
+    reasons = (line.file.trouble, None if line.analysis is None else line.analysis.reason)
     return next((reason for reason in reasons if reason is not None), "no reason is known")
 
 

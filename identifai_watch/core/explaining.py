@@ -254,7 +254,7 @@ def _waiting(file: File, analysis: Analysis | None, around: Circumstances) -> Ex
         says = "It is no longer what was judged. It is judged anew when it has settled; its sidecar says so."
         return Explanation(state="changing", says=says)
     if file.stuck_at is not None:
-        return _stuck("its verdict could not be delivered", file.reason, file.stuck_at, around)
+        return _stuck("its verdict could not be delivered", file.trouble, file.stuck_at, around)
     if analysis is not None and analysis.state not in SETTLED:
         return _analysed(analysis, around)
     if analysis is None and file.refusal is None:
@@ -275,13 +275,14 @@ def _to_deliver(file: File, around: Circumstances) -> Explanation:
         return Explanation(
             state="delivering", says=f"{what} and is delivered next.", rule=file.refusal, until=until
         )
-    failed = f"{_number(file.failures, 'attempt')} to deliver it failed, the next one follows"
+    why = "" if file.trouble is None else f" ({file.trouble})"
+    failed = f"{_number(file.failures, 'attempt')} to deliver it failed{why}, the next one follows"
     return Explanation(
         state="delivering",
         says=f"{what}; {failed}.",
         rule=file.refusal,
         until=until,
-        remedy=f"when the cause is mended: identifai-watch retry {around.path}; the daemon's log tells it",
+        remedy=f"when the cause is mended: identifai-watch retry {around.path}",
     )
 
 

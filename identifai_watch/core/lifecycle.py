@@ -277,8 +277,7 @@ def advance_file(row: File, event: FileEvent, now: datetime, policy: Policy, cha
         case Reopened() | Retried():
             if state is not FileState.WAITING:
                 return row
-            reason = row.reason if row.stuck_at is None else None  # it said why the delivery was given up
-            return replace(row, reason=reason, **_afresh(now))
+            return replace(row, **_afresh(now))
         case Superseded():
             orphan_due = None if event.is_replaced else _orphan_due(row, now)
             return replace(row, destination=None, release_at=None, orphan_due=orphan_due, **_afresh(None))
@@ -315,7 +314,7 @@ def _cleared(due: datetime) -> dict[str, Any]:
 
 def _afresh(due: datetime | None) -> dict[str, Any]:
     """Return what a file that begins anew forgets of its failures; its next duty is at ``due``."""
-    return {"due": due, "failures": 0, "failing_since": None, "stuck_at": None}
+    return {"due": due, "failures": 0, "failing_since": None, "stuck_at": None, "trouble": None}
 
 
 def _seen(row: File, now: datetime, *, was_gone: bool) -> File:
@@ -352,9 +351,9 @@ def _undelivered(row: File, event: Undelivered, now: datetime, policy: Policy, c
     """Return ``row`` after a delivery that failed: due again after the backoff, or stuck while others succeed."""
     failures = row.failures + 1
     since = row.failing_since or now
-    row = replace(row, failures=failures, failing_since=since)
+    row = replace(row, failures=failures, failing_since=since, trouble=event.reason)
     if retry.is_hopeless(failures, since, policy.others_at):
-        return replace(row, due=None, stuck_at=now, reason=event.reason)
+        return replace(row, due=None, stuck_at=now)
     return replace(row, due=now + retry.backoff(failures, chance), stuck_at=None)
 
 

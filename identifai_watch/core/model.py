@@ -207,6 +207,7 @@ class File:
     folder, or absolute when they begin with ``/``; so is ``copied_to``, where a copy of it was put. ``refusal`` is
     our own reason not to send it (format, size), found under the ``rules`` of that day.
     A ``held`` file is neither hashed nor sent; ``backlog`` marks what lay there before the daemon.
+    ``reason`` is why its outcome is what it is, ``trouble`` why its last delivery failed.
     ``interim`` is why it is spoken of before its verdict, ``release_at`` when it is let go unchecked;
     ``supersedes`` is the number of the judged file whose place it took. ``orphan_due`` is when the sidecar of a file
     that is no longer there is put aside.
@@ -240,6 +241,7 @@ class File:
     lies_at: bytes | None = None
     copied_to: bytes | None = None
     missing: int = 0
+    trouble: str | None = None
     interim: Interim | None = None
     release_at: datetime | None = None
     supersedes: int | None = None

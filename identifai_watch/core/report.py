@@ -279,8 +279,9 @@ def file_json(file: File, analysis: Analysis | None) -> Row:
 
 def why(file: File, analysis: Analysis | None) -> str | None:
     """Return why a file is as it is, in words: its outcome's reason, our refusal, or what went wrong so far."""
-    if file.reason is not None or file.refusal is not None:
-        return file.reason or file.refusal
+    known = (file.trouble, file.reason, file.refusal)
+    if any(reason is not None for reason in known):
+        return next(reason for reason in known if reason is not None)
     return None if analysis is None or file.state is FileState.DELIVERED else analysis.reason
 
 

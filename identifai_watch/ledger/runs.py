@@ -144,7 +144,7 @@ def stuck(tx: sa.Connection, folder_ids: Collection[int]) -> list[tuple[str, byt
             folders.c.name,
             files.c.parent,
             files.c.name.label("file"),
-            sa.func.coalesce(analyses.c.reason, files.c.reason).label("reason"),
+            sa.func.coalesce(files.c.trouble, analyses.c.reason).label("reason"),
         )
         .select_from(files)
         .join(folders, folders.c.id == files.c.folder_id)

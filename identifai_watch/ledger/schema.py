@@ -223,6 +223,8 @@ files = _table(
     sa.Column("copied_to", sa.LargeBinary),
     _count("missing"),
     *_claim(),
+    # Why the last delivery failed.
+    sa.Column("trouble", sa.Text),
     # Why people are told something before the verdict is there, when the file is let go unchecked, the judged file
     # whose place it took, and when the sidecar of a file that is gone is put aside.
     sa.Column("interim", sa.Text),

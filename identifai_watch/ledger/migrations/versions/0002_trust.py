@@ -32,6 +32,7 @@ def _files(connection: sa.Connection) -> None:
     connection.exec_driver_sql(
         f"ALTER TABLE files ADD COLUMN interim TEXT CONSTRAINT ck_files_interim_known CHECK ({_INTERIM})"
     )
+    op.add_column("files", sa.Column("trouble", sa.Text(), nullable=True))
     for name in ("release_at", "orphan_due"):
         op.add_column("files", sa.Column(name, _INSTANT, nullable=True))
     connection.exec_driver_sql(
