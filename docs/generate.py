@@ -45,7 +45,10 @@ CUTS: Mapping[tuple[str, str], Cut] = {
     ("queued", "Begun"): Cut(
         ledger="`sending`, committed before the first byte leaves",
         elsewhere="nothing, or some of the upload, or all of it and a charge",
-        start="`queued` with `doubt`: resent, never with `no_cache`; the API answers what it has already judged",
+        start=(
+            "`queued` with `doubt`: resent, never with `no_cache`; the API answers what it has already judged, so that a "
+            "rejudging that was cut before anything arrived brings the earlier verdict"
+        ),
     ),
     ("sending", "Uploaded"): Cut(
         ledger="`sending`",
@@ -54,7 +57,7 @@ CUTS: Mapping[tuple[str, str], Cut] = {
     ),
     ("sending", "Unsent"): Cut(
         ledger="`sending`",
-        elsewhere="the upload was cut before its closing boundary: nothing arrived, nothing was charged",
+        elsewhere="the upload was cut before its closing boundary, or the API took nothing of it: nothing was charged",
         start="`queued` with `doubt`: the next upload is the first one that arrives",
     ),
     ("sending", "Deferred"): Cut(
@@ -65,13 +68,13 @@ CUTS: Mapping[tuple[str, str], Cut] = {
     ("sending", "Refused"): Cut(
         ledger="`sending`",
         elsewhere="the API refused the content",
-        start="`queued` with `doubt`: resent, refused again",
+        start="`queued` with `doubt`: resent, refused again; the doubt stays until an upload is taken",
     ),
     ("awaiting", "Judged"): Cut(
         ledger="`awaiting`", elsewhere="the verdict is at the API", start="asks again; that is free"
     ),
     ("waiting", "Destined"): Cut(
-        ledger="`waiting`, without or with outcome and destination",
+        ledger="`waiting`, without outcome and destination or with both",
         elsewhere="nothing was touched",
         start="delivers; a destination that was committed stays",
     ),
