@@ -66,7 +66,7 @@ WHOLE = settling.Sample(fingerprint=SHAPE, writer=False, shortfall=None)
         (replace(FILE, held=True), None, AROUND, "held", "before the daemon", None, "backlog release"),
         (replace(FILE, analysis_id=None), None, AROUND, "waiting", "waits to be looked at", None, None),
         (
-            replace(FILE, stuck_at=NOW, reason="disk full"),
+            replace(FILE, stuck_at=NOW, trouble="disk full"),
             JUDGED,
             AROUND,
             "stuck",

@@ -320,6 +320,8 @@ def _afresh(due: datetime | None) -> dict[str, Any]:
 def _seen(row: File, now: datetime, *, was_gone: bool) -> File:
     """Return ``row`` that is there as the ledger knows it: what it was judged to be is told again if that was in doubt."""
     row = replace(row, missing=0, orphan_due=None)
+    if row.state is not FileState.WAITING:
+        return row
     if row.interim is Interim.CHANGING:
         return replace(row, interim=None, **_afresh(now))
     return replace(row, **_afresh(now)) if was_gone else row

@@ -89,7 +89,8 @@ def counts(tx: sa.Connection) -> Counts:
         by_file[FileState(state)] += number
         held += int(resting)
         stuck += given_up
-        if outcome is not None and (state == FileState.DELIVERED or outcome == Outcome.PENDING):
+        is_told = state == FileState.DELIVERED or (state, outcome) == (FileState.WAITING, Outcome.PENDING)
+        if outcome is not None and is_told:
             outcomes[Outcome(outcome)] += number
     alone = tx.execute(sa.select(sa.func.count()).select_from(left)).scalar_one()
     return Counts(

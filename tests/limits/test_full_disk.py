@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from identifai_watch.core.model import AnalysisState
 from identifai_watch.simulator import Script
 from tests.console import at
@@ -69,9 +67,6 @@ def test_sidecars_wait_for_room(tmp_path: Path) -> None:
         assert len(NAMES) + 1 == len(home.simulator.state.charged)
 
 
-@pytest.mark.xfail(
-    reason="a row keeps the reason of a failed delivery only once it is stuck; the log alone says it"
-)
 def test_that_there_is_no_room_is_said_where_people_look(tmp_path: Path) -> None:
     """``explain`` gives the disk's own words while the delivery is still tried."""
     with house(tmp_path, Script(delay=3600)) as home, full_disk(home):

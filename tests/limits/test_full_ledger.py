@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
-import pytest
-
 from identifai_watch.core.model import AnalysisState
 from identifai_watch.errors import Exit
 from identifai_watch.simulator import Endpoint, Script
@@ -87,7 +85,6 @@ def test_a_full_disk_under_the_ledger_is_borne(tmp_path: Path) -> None:
         assert sorted(map(sha256, NAMES)) == sorted(one.sha256 for one in home.simulator.state.charged)
 
 
-@pytest.mark.xfail(strict=False, reason="the daemon ends and is started again")
 def test_the_daemon_lives_through_a_full_disk_under_its_ledger(tmp_path: Path) -> None:
     """The same process goes on once there is room."""
     with house(tmp_path, Script(delay=3600)) as home, own_mounts():

@@ -106,7 +106,6 @@ def test_another_file_system_at_the_root_gets_nothing(
     assert reason.startswith(f"its root was on {before} and is now on {now};")
 
 
-@pytest.mark.xfail(reason="the scan of a sub-tree does not ask which file system its root lies on")
 def test_a_verdict_that_comes_before_anybody_noticed_that_the_disk_is_away(tmp_path: Path) -> None:
     """Between two looks at the root a delivery finds no file: it writes nothing, and takes nothing for gone."""
     with house(tmp_path, Script(delay=3600), folder={"rescan_seconds": 600.0}) as home, own_mounts():
