@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import identifai_watch
+from tests.harness import wait_for
 
 _NEW_MOUNTS = 0x00020000
 """CLONE_NEWNS of <linux/sched.h>."""
@@ -41,7 +42,8 @@ def own_mounts() -> Iterator[None]:
             _try_to_mount()
             yield
         finally:
-            assert libc.setns(before, _NEW_MOUNTS) == 0, os.strerror(ctypes.get_errno())
+            # The kernel refuses while a thread that was started meanwhile is not quite gone.
+            wait_for(lambda: libc.setns(before, _NEW_MOUNTS) == 0, "this thread is back among the mounts of all")
             os.fchdir(here)
     finally:
         os.close(here)
