@@ -314,7 +314,10 @@ def durations(tx: sa.Connection, media: Media, limit: int = 50) -> list[timedelt
     """Return how long the latest verdicts of one kind took."""
     query = (
         sa.select(analyses.c.submitted_at, analyses.c.judged_at)
-        .where(analyses.c.media == media, analyses.c.judged_at.is_not(None))
+        # Of what was rebuilt from a sidecar it is not known when it was sent.
+        .where(
+            analyses.c.media == media, analyses.c.judged_at.is_not(None), analyses.c.submitted_at.is_not(None)
+        )
         .order_by(analyses.c.judged_at.desc())
         .limit(limit)
     )
