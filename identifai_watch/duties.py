@@ -227,8 +227,11 @@ def _ask(api: Api, batch: Sequence[Analysis], now: Callable[[], datetime]) -> Re
         return _ask_alone(api, batch[0], now)
     asked = [row.identifier or "" for row in batch]
     hashes = {row.identifier or "": row.sha256 for row in batch}
+    hearsay = {row.identifier or "" for row in batch if _is_hearsay(row)}
     answer = api.results(batch[0].media, asked)
-    found = answers.results(answer, media=batch[0].media, asked=asked, hashes=hashes, now=now())
+    found = answers.results(
+        answer, media=batch[0].media, asked=asked, hashes=hashes, now=now(), hearsay=hearsay
+    )
     if not found.split:
         return found
     middle = len(batch) // 2
@@ -241,11 +244,23 @@ def _ask(api: Api, batch: Sequence[Analysis], now: Callable[[], datetime]) -> Re
     )
 
 
+def _is_hearsay(row: Analysis) -> bool:
+    """Tell whether an identifier comes from a sidecar, after the ledger was lost: the API did not give it to us."""
+    return row.submitted_at is None
+
+
 def _ask_alone(api: Api, row: Analysis, now: Callable[[], datetime]) -> Results:
     """Ask for one identifier; if that is refused, the balance tells whether it or the account is meant."""
     identifier = row.identifier or ""
     answer = api.result(row.media, identifier)
-    found = answers.result(answer, media=row.media, identifier=identifier, sha256=row.sha256, now=now())
+    found = answers.result(
+        answer,
+        media=row.media,
+        identifier=identifier,
+        sha256=row.sha256,
+        now=now(),
+        is_hearsay=_is_hearsay(row),
+    )
     if not found.ask_account:
         return found
     balance = answers.credits(api.credits(), now=now())

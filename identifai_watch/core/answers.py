@@ -6,7 +6,7 @@ those of docs/api-notes.md.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -186,10 +186,17 @@ class Results:
 
 
 def results(
-    answer: Answer, *, media: Media, asked: Sequence[str], hashes: Mapping[str, bytes], now: datetime
+    answer: Answer,
+    *,
+    media: Media,
+    asked: Sequence[str],
+    hashes: Mapping[str, bytes],
+    now: datetime,
+    hearsay: Collection[str] = (),
 ) -> Results:
     """Read the answer to a GET of several identifiers; ``hashes`` are our SHA-256s by identifier.
 
+    ``hearsay`` are identifiers that the API did not give to us: of these it has to say which bytes it judged.
     Elements are matched by identifier alone, and those not asked for are passed over (11, 13, 14).
     """
     failed = _without_results(answer, asked, now)
@@ -204,18 +211,32 @@ def results(
         if isinstance(identifier, str):
             known.setdefault(identifier, (element, raw))
     found = {identifier: known[identifier] for identifier in asked if identifier in known}
-    return _read(found, media=media, asked=asked, hashes=hashes)
+    return _read(found, media=media, asked=asked, hashes=hashes, hearsay=hearsay)
 
 
-def result(answer: Answer, *, media: Media, identifier: str, sha256: bytes, now: datetime) -> Results:
-    """Read the answer to a GET of one identifier, whose element need not name it."""
+def result(
+    answer: Answer,
+    *,
+    media: Media,
+    identifier: str,
+    sha256: bytes,
+    now: datetime,
+    is_hearsay: bool = False,
+) -> Results:
+    """Read the answer to a GET of one identifier, whose element need not name it; see ``results`` for hearsay."""
     failed = _without_results(answer, (identifier,), now)
     if failed is not None:
         return failed
     match elements(answer):
         case [(element, raw)] if element.get("identifier", identifier) == identifier:
             found = {identifier: (element, raw)}
-            return _read(found, media=media, asked=(identifier,), hashes={identifier: sha256})
+            return _read(
+                found,
+                media=media,
+                asked=(identifier,),
+                hashes={identifier: sha256},
+                hearsay=(identifier,) if is_hearsay else (),
+            )
         case _:
             return _unreadable(answer, (identifier,))
 
@@ -257,11 +278,19 @@ def _read(
     media: Media,
     asked: Sequence[str],
     hashes: Mapping[str, bytes],
+    hearsay: Collection[str],
 ) -> Results:
     statuses = {identifier: _status(element) for identifier, (element, _) in found.items()}
     return Results(
         events={
-            identifier: _event(element, raw, statuses[identifier], media, hashes[identifier])
+            identifier: _event(
+                element,
+                raw,
+                statuses[identifier],
+                media,
+                hashes[identifier],
+                is_hearsay=identifier in hearsay,
+            )
             for identifier, (element, raw) in found.items()
         },
         missing=tuple(identifier for identifier in asked if identifier not in found),
@@ -280,13 +309,23 @@ def _status(element: Mapping[str, object]) -> str:
 
 
 def _event(
-    element: Mapping[str, object], raw: bytes, status: str, media: Media, sha256: bytes
+    element: Mapping[str, object],
+    raw: bytes,
+    status: str,
+    media: Media,
+    sha256: bytes,
+    *,
+    is_hearsay: bool,
 ) -> AnalysisEvent:
     judgement = verdict(element, media)
     done = status == "done" or (status == "" and judgement is not None)  # 3
     if not done and status != "errored":
         return Pending()  # 4: a status that nobody documented is bounded by the deadline
     theirs = element.get("hash")
+    if not theirs and is_hearsay:
+        return Mismatched(
+            "identifAI does not say which bytes it judged, and the identifier is from a sidecar"
+        )
     if theirs and str(theirs).strip().lower() != sha256.hex():  # 35
         return Mismatched(f"judged {one_line(str(theirs))}, but ours is {sha256.hex()}")
     if status == "errored":
