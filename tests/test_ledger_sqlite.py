@@ -214,7 +214,7 @@ def test_a_ledger_that_was_cut_short_is_refused_untouched(path: Path) -> None:
     opened(path).close()
     os.truncate(path, path.stat().st_size - 8192)
     before = path.read_bytes()
-    with pytest.raises(LedgerError, match=r"malformed.*put its backup back"):
+    with pytest.raises(LedgerError, match=r"malformed.*ledger restore FROM puts a backup back"):
         opened(path)
     assert before == path.read_bytes()
 

@@ -27,13 +27,17 @@ class Entry:
     detail: str
 
 
+def microseconds(at: datetime) -> int:
+    """Return an instant as microseconds since 1970 UTC."""
+    return (at - _EPOCH) // _EPOCH.resolution
+
+
 def digest(before: bytes, entry: Entry) -> bytes:
     """Return the SHA-256 of a line and of the digest ``before`` it.
 
     What is hashed is that digest, and the line as a JSON array without blanks in UTF-8: ``[at, who, event, file,
     analysis, detail]``, with ``at`` in microseconds since 1970 UTC. Anybody can compute it from an export.
     """
-    at = (entry.at - _EPOCH) // _EPOCH.resolution
-    line = [at, entry.who, entry.event, entry.file_id, entry.analysis_id, entry.detail]
+    line = [microseconds(entry.at), entry.who, entry.event, entry.file_id, entry.analysis_id, entry.detail]
     text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(before + text.encode("utf-8", "backslashreplace")).digest()

@@ -3,9 +3,11 @@
 The only place that speaks SQL. ``Ledger`` opens it and hands out transactions; what is done inside one stands in
 ``claims`` (who works on what), ``work`` (transitions), ``intake`` (what the folders bring), ``tree`` (what a scan
 compares with), ``budget`` (requests and the account), ``desk`` (what operators ask for), ``views`` and ``runs`` (what
-people are shown). Each change is one transaction.
+people are shown). Each change is one transaction. How a ledger is kept over the years stands in ``backup``, ``restore``,
+``rebuild``, ``prune``, ``check`` and ``trail``.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import RLock
@@ -14,7 +16,7 @@ from typing import Self
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
-from identifai_watch.errors import LedgerError
+from identifai_watch.errors import LedgerError, WatchError
 from identifai_watch.ledger import sqlite
 from identifai_watch.ledger.standing import Standing, standing
 
@@ -81,12 +83,36 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def examine(self) -> None:
+        """Have SQLite look whether the file is whole; raise LedgerError if it is not."""
+        sqlite.examine(sqlite.path_of(self._engine.url))
+
     def _migrate(self, found: str | None) -> None:
-        """Bring the schema from the revision ``found`` to REVISION."""
+        """Bring the schema from the revision ``found`` to REVISION; what was there before stays beside it."""
         from identifai_watch.ledger import migrate  # noqa: PLC0415 - 0.2 s that a ledger of this version need not pay
 
         with self._writing:
+            if found is not None and found in migrate.known():
+                self._copy_before_leaving(found)
             migrate.upgrade(self._engine, found)
+
+    def _copy_before_leaving(self, revision: str) -> None:
+        """Copy the ledger as it is before its schema changes; raise LedgerError if that cannot be done."""
+        from identifai_watch.ledger import backup  # noqa: PLC0415 - likewise
+
+        path = sqlite.path_of(self._engine.url)
+        try:
+            made = backup.make_before_migration(
+                path, path.with_name(f"{path.name}.before-{REVISION}"), revision
+            )
+        except WatchError as error:
+            raise LedgerError(
+                f"the ledger was not brought to this version, for no copy of it could be made before that: {error}"
+            ) from error
+        if made is not None:
+            # Whoever starts this version first is told, be it in a daemon's log or on a command's standard error.
+            log = logging.getLogger(__name__)
+            log.warning("the ledger is brought to this version; a copy as it was is %s", made.path)
 
 
 __all__ = ["REVISION", "Ledger", "Standing", "Transaction", "standing"]

@@ -50,10 +50,27 @@ def answered(tx: sa.Connection, number: int, answer: dict[str, Any], now: dateti
 def put_node(
     tx: sa.Connection, node: str, *, process: int, since: datetime, now: datetime, report: dict[str, Any]
 ) -> None:
-    """Write what this daemon alone knows, for other processes to read."""
-    values = {"process": process, "since": since, "seen_at": now, "report": json.dumps(report)}
+    """Write what this daemon alone knows, for other processes to read; by that it has not ended."""
+    values = {
+        "process": process,
+        "since": since,
+        "seen_at": now,
+        "report": json.dumps(report),
+        "ended_at": None,
+    }
     if tx.execute(sa.update(nodes).where(nodes.c.node == node).values(values)).rowcount == 0:
         tx.execute(sa.insert(nodes).values(node=node, **values))
+
+
+def end_node(tx: sa.Connection, node: str, now: datetime) -> None:
+    """Write that the node's daemon ended as it was meant to."""
+    tx.execute(sa.update(nodes).where(nodes.c.node == node).values(ended_at=now))
+
+
+def is_unended(tx: sa.Connection, node: str) -> bool:
+    """Tell whether the node's last daemon ended without a chance to say so."""
+    query = sa.select(nodes.c.node).where(nodes.c.node == node, nodes.c.ended_at.is_(None))
+    return tx.execute(query).first() is not None
 
 
 def node_report(tx: sa.Connection, node: str) -> tuple[datetime, dict[str, Any]] | None:

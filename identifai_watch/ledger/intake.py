@@ -41,6 +41,9 @@ _HELD = sa.text("files.held = 1")
 LEFT_BY_NAME = "names"
 """The rules of a file left alone for its name, which every scan asks anew: remembered until the next start."""
 
+UNFITTED = ""
+"""The kind of bytes of an analysis that was rebuilt from a sidecar, until a file of its content is admitted."""
+
 LEFT_AS_OLD = "existing"
 """The rules of a file left alone because it was there before the daemon, whatever else the settings say."""
 
@@ -568,7 +571,7 @@ def _same_again(tx: sa.Connection, before: File, arrival: Arrival, step: Step) -
 
 
 def _analysis(tx: sa.Connection, arrival: Arrival, content: Content) -> tuple[Analysis, bool]:
-    """Return the newest analysis of a content, made if there is none, and whether it was made."""
+    """Return the newest analysis of a content, made if there is none, and whether no file has had it before."""
     query = (
         sa.select(*rows.ANALYSIS_COLUMNS)
         .where(
@@ -580,6 +583,8 @@ def _analysis(tx: sa.Connection, arrival: Arrival, content: Content) -> tuple[An
         .limit(1)
     )
     found = tx.execute(query).first()
+    if found is not None and found.mime == UNFITTED:
+        return _fitted(tx, rows.analysis(found), arrival, content), True
     if found is not None:
         return rows.analysis(found), False
     tx.execute(
@@ -597,6 +602,27 @@ def _analysis(tx: sa.Connection, arrival: Arrival, content: Content) -> tuple[An
         )
     )
     return rows.analysis(tx.execute(query).one()), True
+
+
+def _fitted(tx: sa.Connection, analysis: Analysis, arrival: Arrival, content: Content) -> Analysis:
+    """Return an analysis that was rebuilt from a sidecar with what the file gives it that it is for.
+
+    If it has to be sent after all, that is what is sent, and when.
+    """
+    fitted = replace(
+        analysis,
+        mime=content.mime,
+        size=arrival.fingerprint.size,
+        backlog=arrival.backlog,
+        priority=arrival.priority,
+    )
+    # Only this: a question about it may be under way, and keeps its claim.
+    tx.execute(
+        sa.update(analyses)
+        .where(analyses.c.id == analysis.id)
+        .values(mime=fitted.mime, size=fitted.size, backlog=fitted.backlog, priority=fitted.priority)
+    )
+    return fitted
 
 
 def _wake(tx: sa.Connection, analysis: Analysis, arrival: Arrival, step: Step) -> None:

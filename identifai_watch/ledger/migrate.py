@@ -17,11 +17,15 @@ def config() -> Config:
     return made
 
 
+def known() -> frozenset[str]:
+    """Return every revision that this version can bring to its own."""
+    return frozenset(script.revision for script in ScriptDirectory.from_config(config()).walk_revisions())
+
+
 def upgrade(engine: sa.Engine, found: str | None) -> None:
     """Run every migration after ``found`` in one transaction; raise LedgerError if ``found`` is not among ours."""
     settings = config()
-    known = {script.revision for script in ScriptDirectory.from_config(settings).walk_revisions()}
-    if found is not None and found not in known:
+    if found is not None and found not in known():
         raise LedgerError(
             f"ledger.url: {engine.url.database} was written by a newer version (revision {found}); it was not "
             "touched: install that version, or put its backup back"

@@ -28,8 +28,16 @@ _PASSING = (
 _PASSING_AT_START = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")
 """Those that say nothing of the configuration: what cannot be opened or written at all is the operator's matter."""
 
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+_OF_THE_DISK = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")
 ATTEMPTS = 10
 ATTEMPT_SECONDS = 0.02
+
+REMEDY = (
+    "identifai-watch ledger restore FROM puts a backup back; without one move the ledger away, and identifai-watch "
+    "ledger rebuild takes from the sidecars what is paid for"
+)
+"""What to do about a ledger that is damaged."""
 
 
 def path_of(url: sa.URL) -> Path:
@@ -37,6 +45,58 @@ def path_of(url: sa.URL) -> Path:
     if not url.database or url.database == ":memory:":
         raise LedgerError(f"ledger.url: {url} names no file; write sqlite:////path/to/ledger.db")
     return Path(url.database)
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Tell whether an error of SQLite may pass without anybody's help: it is locked, or its disk refuses."""
+    return getattr(error, "sqlite_errorname", "").startswith(_PASSING)
+
+
+def is_of_the_disk(error: BaseException) -> bool:
+    """Tell whether it is the disk that refuses."""
+    return getattr(error, "sqlite_errorname", "").startswith(_OF_THE_DISK)
+
+
+def reader(path: Path) -> sqlite3.Connection:
+    """Open a database for reading only, also one in a place where nothing can be written.
+
+    Raises sqlite3.DatabaseError if it cannot be opened.
+    """
+    log = path.with_name(path.name + "-wal")
+    # With nobody's log beside it and no room for one, the file alone is all there is (sqlite.org/uri.html).
+    is_alone = not log.exists() and not os.access(path.parent, os.W_OK)
+    uri = f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if is_alone else ''}"
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None)
+    connection.execute("PRAGMA trusted_schema=OFF")
+    return connection
+
+
+def quick_check(connection: sqlite3.Connection, *, full: bool = False) -> list[str]:
+    """Have SQLite look whether the file is whole; return what is wrong. ``full`` compares the indexes too."""
+    found = connection.execute(f"PRAGMA {'integrity_check' if full else 'quick_check'}").fetchall()
+    return [] if found == [("ok",)] else [str(line) for (line,) in found]
+
+
+def examine(path: Path) -> None:
+    """Raise LedgerError if the file is not whole, LedgerAwayError if that cannot be told now."""
+    try:
+        with closing(reader(path)) as connection:
+            problems = quick_check(connection)
+    except sqlite3.DatabaseError as error:
+        if is_passing(error):
+            raise LedgerAwayError(f"the ledger {path} cannot be read now: {error}") from error
+        problems = [str(error)]
+    if problems:
+        raise LedgerError(f"the ledger {path} is damaged ({problems[0]}); {REMEDY}")
+
+
+def revision_of(connection: sqlite3.Connection) -> str | None:
+    """Return the revision of the ledger that is open; None if it is none."""
+    query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
+    if connection.execute(query).fetchone() is None:
+        return None
+    found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return None if found is None else str(found[0])
 
 
 def engine(url: sa.URL) -> sa.Engine:
@@ -56,11 +116,11 @@ def engine(url: sa.URL) -> sa.Engine:
 
     @sa.event.listens_for(made, "handle_error")
     def _translate(context: sa.ExceptionContext) -> None:
-        name = getattr(context.original_exception, "sqlite_errorname", "")
-        if name.startswith(_PASSING):
-            raise LedgerAwayError(
-                f"the ledger {url.database} cannot be used now: {context.original_exception}"
-            ) from context.original_exception
+        error = context.original_exception
+        if is_passing(error):
+            raise LedgerAwayError(f"the ledger {url.database} cannot be used now: {error}") from error
+        if getattr(error, "sqlite_errorname", "").startswith(_DAMAGED):
+            raise LedgerError(f"the ledger {url.database} is damaged ({error}); {REMEDY}") from error
 
     @sa.event.listens_for(made, "begin")
     def _begin(connection: sa.Connection) -> None:
@@ -90,10 +150,7 @@ def prepare(url: sa.URL) -> str | None:
         raise LedgerError(f"ledger.url: {path} cannot be used: {error.strerror}") from error
     except sqlite3.DatabaseError as error:
         _refuse_for_now(path, error)
-        raise LedgerError(
-            f"ledger.url: {path} cannot be read ({error}); put its backup back, or move it away: a new ledger is "
-            "made then, and what is there is judged anew"
-        ) from error
+        raise LedgerError(f"ledger.url: {path} cannot be read ({error}); {REMEDY}") from error
 
 
 def refuse_network(path: Path, mountinfo: bytes) -> None:

@@ -2,14 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from identifai_watch.core import trail
 from identifai_watch.core.trail import BEGINNING, Entry
-from identifai_watch.ledger.schema import files, folders, history
+from identifai_watch.ledger.schema import EPOCH, files, folders, history
+
+# Whoever tampers may write an instant that no calendar knows: it is read as the number that it is.
+_COLUMNS = (
+    *(column for column in history.c if column is not history.c.at),
+    sa.type_coerce(history.c.at, sa.Integer).label("at"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +41,10 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """The first line whose digest does not follow from the line before it."""
+    """The first line whose digest does not follow from the line before it; ``at`` is None for no instant at all."""
 
     id: int
-    at: datetime
+    at: datetime | None
     event: str
 
 
@@ -75,11 +81,22 @@ def head(tx: sa.Connection, *, before: datetime | None = None) -> Head | None:
 def gap(tx: sa.Connection) -> Gap | None:
     """Walk the whole chain, and return where it breaks first; None if it is whole."""
     before = BEGINNING
-    for row in tx.execute(sa.select(history).order_by(history.c.id), execution_options={"yield_per": 1000}):
-        before = trail.digest(before, _entry(row))
+    query = sa.select(*_COLUMNS).order_by(history.c.id)
+    for row in tx.execute(query, execution_options={"yield_per": 1000}):
+        at = _instant(row.at)
+        if at is None:
+            return Gap(id=row.id, at=None, event=row.event)
+        before = trail.digest(before, _entry(row, at))
         if before != row.digest:
-            return Gap(id=row.id, at=row.at, event=row.event)
+            return Gap(id=row.id, at=at, event=row.event)
     return None
+
+
+def _instant(microseconds: int) -> datetime | None:
+    try:
+        return EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        return None
 
 
 def has(tx: sa.Connection, digest: bytes) -> bool:
@@ -88,12 +105,25 @@ def has(tx: sa.Connection, digest: bytes) -> bool:
     return tx.execute(query).first() is not None
 
 
+def start_of(tx: sa.Connection, *, since: datetime | None = None, last: int | None = None) -> int:
+    """Return the number behind which the lines begin that were written ``since``, or the ``last`` so many of them."""
+    query = sa.select(history.c.id)
+    if since is not None:
+        query = query.where(history.c.at >= since)
+    if last is None:
+        first = tx.execute(query.order_by(history.c.id).limit(1)).scalar()
+    else:
+        ended = query.order_by(history.c.id.desc()).limit(last).subquery()
+        first = tx.execute(sa.select(sa.func.min(ended.c.id))).scalar()
+    return 0 if first is None else first - 1
+
+
 def lines(
     tx: sa.Connection, *, after: int = 0, since: datetime | None = None, limit: int | None = None
 ) -> Iterator[Line]:
     """Iterate over the lines behind the line ``after`` in the order in which they were written."""
     query = (
-        sa.select(history, folders.c.name.label("folder"), files.c.parent, files.c.name)
+        sa.select(*_COLUMNS, folders.c.name.label("folder"), files.c.parent, files.c.name)
         .outerjoin(files, files.c.id == history.c.file_id)
         .outerjoin(folders, folders.c.id == files.c.folder_id)
         .where(history.c.id > after)
@@ -105,7 +135,7 @@ def lines(
     for row in tx.execute(query, execution_options={"yield_per": 500}):
         yield Line(
             id=row.id,
-            entry=_entry(row),
+            entry=_entry(row, _instant(row.at) or datetime.max.replace(tzinfo=UTC)),
             digest=row.digest,
             folder=row.folder,
             parent=row.parent,
@@ -113,9 +143,9 @@ def lines(
         )
 
 
-def _entry(row: sa.Row[Any]) -> Entry:
+def _entry(row: Any, at: datetime) -> Entry:
     return Entry(
-        at=row.at,
+        at=at,
         who=row.who,
         event=row.event,
         file_id=row.file_id,
