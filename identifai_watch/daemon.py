@@ -92,15 +92,18 @@ class Daemon:
 
         Raises:
             LaterError: Another daemon has this ledger.
+            LedgerError: The last one ended without a chance to say so, and the ledger is damaged.
         """
         self._begin()
         ending = None
+        is_meant = False
         try:
             while not self.shift.stopping.is_set() and ending is None:
                 self._round()
                 ending = self._errand.ending() if self.shift.once else None
+            is_meant = True
         finally:
-            self._end()
+            self._end(is_meant=is_meant)
         return ending
 
     def _begin(self) -> None:
@@ -109,6 +112,7 @@ class Daemon:
             raise LaterError(
                 f"another daemon runs on this ledger ({shift.config.ledger.url}); there is one for each"
             )
+        self._vigil.mind_last_end()
         with shift.ledger.write() as tx:
             claims.free(tx, shift.claimant.node)
             shift.learn(tx)
@@ -214,7 +218,7 @@ class Daemon:
         soonest = min(((due - now).total_seconds() for due in dues), default=IDLE_TICK)
         return max(0.0, min(soonest, BUSY_TICK if is_busy else self._vigil.idle_tick(IDLE_TICK)))
 
-    def _end(self) -> None:
+    def _end(self, *, is_meant: bool) -> None:
         """Stop: cut the uploads, write what became of them, and leave hung threads behind."""
         shift = self.shift
         systemd.stopping()
@@ -231,6 +235,8 @@ class Daemon:
         self._last_words(0.0)
         with suppress(LedgerAwayError), shift.ledger.write() as tx:
             self._vigil.report(tx, force=True)
+            if is_meant:
+                desk.end_node(tx, shift.ledger.node, shift.clock())
         self._dispatch.close()
         shift.ledger.lock.release()
         shift.log.info("stopped")

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from identifai_watch import orders, systemd
 from identifai_watch.core.health import Health
 from identifai_watch.dispatch import Dispatch
 from identifai_watch.intake import Intake
-from identifai_watch.ledger import Transaction, budget, claims, desk
+from identifai_watch.ledger import Transaction, budget, claims, desk, trail
 from identifai_watch.places import AD_HOC
 from identifai_watch.shift import Shift
 
@@ -37,6 +37,7 @@ class Vigil:
         self._is_silent = is_silent
         self._since = self._renewed_at = self._reported_at = self._pruned_at = shift.clock()
         self._key_file = _mark_of(shift.config.api.key_file)
+        self._told_on: date | None = None
         self._told: list[dict[str, Any]] = []
         self._feed_every = systemd.watchdog_interval()
         self._fed_at = time.monotonic()
@@ -45,8 +46,22 @@ class Vigil:
         """Return how many seconds the loop may rest, at most ``longest``: the watchdog wants to be fed in time."""
         return longest if self._feed_every is None else min(longest, self._feed_every.total_seconds() / 2)
 
+    def mind_last_end(self) -> None:
+        """Look whether the ledger is whole if the last daemon ended without a chance to say that it does.
+
+        Raises:
+            LedgerError: It is damaged.
+        """
+        ledger, began = self._shift.ledger, time.monotonic()
+        with ledger.read() as tx:
+            if not desk.is_unended(tx, ledger.node):
+                return
+        ledger.examine()
+        took = round(time.monotonic() - began, 3)
+        self._shift.log.warning("unclean stop, ledger checked", seconds=took)
+
     def keep(self, tx: Transaction) -> None:
-        """Hold the claims, have a new key tried, set hung folders aside, forget old requests."""
+        """Hold the claims, have a new key tried, set hung folders aside, forget old requests, tell the day's head."""
         shift, now = self._shift, self._shift.clock()
         for what in orders.end_pauses(tx, shift.step(tx)):
             shift.log.info("pause over", what=what)
@@ -58,6 +73,9 @@ class Vigil:
         if now - self._pruned_at >= PRUNE_EVERY:
             self._pruned_at = now
             budget.prune(tx, now)
+        if now.date() != self._told_on and not self._is_silent:
+            self._told_on = now.date()
+            self._tell_head(tx, now)
 
     def report(self, tx: Transaction, *, force: bool = False) -> None:
         """Write what this daemon alone knows, on change and at most once a minute for what moves all the time."""
@@ -106,6 +124,14 @@ class Vigil:
             "settling": sum(one.settling for one in self._intakes.values()),
             "uploading": self._dispatch.uploads.in_flight,
         }
+
+    def _tell_head(self, tx: Transaction, now: datetime) -> None:
+        """Log where the history's chain stood when the day began: whoever has the log can tell whether it was made anew."""
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        head = trail.head(tx, before=midnight)
+        if head is not None:
+            day = (midnight - timedelta(days=1)).date()
+            self._shift.log.info("history head", day=day, lines=head.lines, head=head.digest.hex())
 
     def _mind_key(self, tx: Transaction) -> None:
         """Have a paused account probed when the key's file is another one than it was."""
