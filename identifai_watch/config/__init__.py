@@ -7,7 +7,7 @@ mean is left to those that ask for them; the disk is looked at for the file itse
 from identifai_watch.config.folder import Events, Existing, Folder, Orphans, Unsupported
 from identifai_watch.config.key import Key, read_key
 from identifai_watch.config.models import Api, Config, Ledger, Limits, Notify, Web, restart_needed
-from identifai_watch.config.options import Options, form_options
+from identifai_watch.config.options import Options, canonical_of, form_options
 from identifai_watch.config.source import dump, find, load, parse, places
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Orphans",
     "Unsupported",
     "Web",
+    "canonical_of",
     "dump",
     "find",
     "form_options",

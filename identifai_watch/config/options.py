@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from identifai_watch.config.values import Section, Switch, WebAddress
 from identifai_watch.core.model import Media
@@ -88,6 +88,16 @@ class Options(Section):
             for name in names
             if media in KINDS[name] and getattr(self, name) != API_DEFAULTS[name]
         }
+
+
+def canonical_of(media: Media, options: Mapping[str, object]) -> str | None:
+    """Return the canonical form of options that came from elsewhere; None if we would never have written them so."""
+    try:
+        meant = Options.model_validate({**API_DEFAULTS, **options}).canonical(media)
+    except ValidationError:
+        return None
+    said = json.dumps(dict(options), sort_keys=True, separators=(",", ":"))
+    return meant if meant == said else None
 
 
 def form_options(canonical: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ rules    which names are not looked at, and why: ``Rules``, ``why_not_file``, ``
 ignores  the file ``.identifai-ignore``: ``ignored``
 look     one look at one file: ``look``, ``fingerprint``, ``ignore_sigio``
 digest   its SHA-256: ``digest``
+sidecars our own files, for a ledger that was lost: ``sidecars``
 opening  opens all of it below the root, and says whose matter an error is: ``open_inside``, ``FolderError``
 ======== =========================================================================================
 
