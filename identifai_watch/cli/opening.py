@@ -36,12 +36,27 @@ def node() -> str:
     return socket.gethostname()
 
 
-def operator() -> str:
-    """Return the login name of whoever types, for the history."""
+NOBODY = 2**32 - 1
+"""What the kernel says of a process that nobody's login led to."""
+
+
+def operator(login: Path = Path("/proc/self/loginuid")) -> str:
+    """Return the login name of whoever types, for the history.
+
+    The kernel keeps who logged in, whatever sudo or su did since (audit's loginuid, ``login``).
+    """
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        found = int(login.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        found = NOBODY
+    return _name_of(os.getuid() if found == NOBODY else found)
+
+
+def _name_of(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
     except KeyError:
-        return str(os.getuid())
+        return str(user)
 
 
 @contextmanager

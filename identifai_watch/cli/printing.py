@@ -1,6 +1,5 @@
 """How the reading commands look to people: at 80 columns, on a terminal and in a pipe."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any
@@ -20,6 +19,7 @@ from identifai_watch.core.report import (
     Row,
     SpentPurse,
     WatchedFolder,
+    happening_text,
     place_text,
 )
 
@@ -54,8 +54,6 @@ INSTANTS = frozenset(
     }
 )
 """What of a document is an instant; ``lies_at`` is none."""
-
-HASH = re.compile(r"[0-9a-f]{40,}")
 
 
 def console(out: IO[str]) -> Console:
@@ -278,21 +276,8 @@ def _history(happenings: Iterable[Row]) -> Table:
     for wraps in (False, False, True):
         table.add_column(no_wrap=not wraps, overflow="fold")
     for one in happenings:
-        detail = ", ".join(
-            f"{name}: {_short(value)}" for name, value in one["detail"].items() if value is not None
-        )
+        detail = happening_text(one["detail"])
         said = Text(one["event"], style="bold")
         said.append(f"  {detail}" if detail else "", style="not bold")
         table.add_row(one["at"][:19].replace("T", " "), one["who"], said)
     return table
-
-
-def _short(value: object) -> str:
-    match value:
-        case {"classification": label, "confidence": confidence}:
-            return f"{label} {confidence:g}"
-        case _:
-            text = str(value)
-    if HASH.fullmatch(text):
-        return f"{text[:16]}..."
-    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import TextIOWrapper
@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import click
 
-from identifai_watch.cli import gathering
+from identifai_watch.cli import gathering, happenings
 from identifai_watch.cli.gathering import Filters, each_line, located, nowhere, opened_to_read, report_of
 from identifai_watch.cli.opening import config_option, json_option, load
 from identifai_watch.core import report
@@ -59,7 +59,7 @@ def status_command(*, config_path: Path | None, as_json: bool, as_metrics: bool)
     now = datetime.now(UTC)
     with opened_to_read(config) as ledger:
         found = report_of(config, ledger, now)
-    with _standard_output() as out:
+    with standard_output() as out:
         if as_json:
             out.write(f"{json.dumps(report.status_json(found))}\n")
             return
@@ -83,7 +83,7 @@ def list_command(
 ) -> None:
     """List files with their verdicts, newest first; with --json one object a line."""
     config = load(config_path)
-    with opened_to_read(config) as ledger, _standard_output() as out:
+    with opened_to_read(config) as ledger, standard_output() as out:
         gathering.check_folder(config, ledger, folder)
         lines = each_line(ledger, _filters(folder=folder, **filters), limit)
         for text in _as_json(lines) if as_json else _for_people(lines):
@@ -106,7 +106,7 @@ def show_command(*, config_path: Path | None, as_json: bool, path: Path) -> None
             if not lines:
                 raise nowhere(config, place) if place.folder is None else _unknown(place)
             document = _document(tx, lines)
-    with _standard_output() as out:
+    with standard_output() as out:
         if as_json:
             out.write(f"{json.dumps(document)}\n")
             return
@@ -128,7 +128,7 @@ def explain_command(*, config_path: Path | None, as_json: bool, path: Path) -> N
     config = load(config_path)
     with opened_to_read(config) as ledger:
         found, around = explain(config, ledger, located(config, path), datetime.now(UTC))
-    with _standard_output() as out:
+    with standard_output() as out:
         if as_json:
             out.write(f"{json.dumps(explanation_json(found, around))}\n")
             return
@@ -144,17 +144,37 @@ def explain_command(*, config_path: Path | None, as_json: bool, path: Path) -> N
 @click.option(
     "-o", "--output", default="-", show_default=True, help="The file to write; - is standard output."
 )
+@click.option("--history", "is_history", is_flag=True, help="What was done, by whom, instead of files.")
 def export_command(
-    *, config_path: Path | None, kind: str, output: str, folder: str | None, **filters: Any
+    *,
+    config_path: Path | None,
+    kind: str,
+    output: str,
+    is_history: bool,
+    folder: str | None,
+    **filters: Any,
 ) -> None:
-    """Write files and verdicts as CSV or JSON lines, newest first."""
+    """Write files and verdicts as CSV or JSON lines, newest first.
+
+    With --history, the lines of history as they are chained, newest last. Anybody can compute the chain from it: the
+    digest of a line is the SHA-256 of the digest before it (32 zero bytes before the first) followed by the UTF-8
+    of a JSON array without blanks and with characters as they are, [at_us, who, event, file_id, analysis_id, detail],
+    where an empty file_id or analysis_id is null and detail is a string, byte for byte as it stands in its column.
+    """
     config = load(config_path)
+    if is_history and (folder is not None or any(filters.values())):
+        raise click.UsageError("--history is written whole: a chain with links left out proves nothing.")
     with opened_to_read(config) as ledger:
-        gathering.check_folder(config, ledger, folder)
-        lines = each_line(ledger, _filters(folder=folder, **filters), None)
-        rows = (report.export_row(line.file, line.analysis) for line in lines)
+        columns: Sequence[str] = report.EXPORTED
+        if is_history:
+            columns = happenings.COLUMNS
+            rows: Iterator[Row] = map(happenings.export_row, happenings.each_line(ledger))
+        else:
+            gathering.check_folder(config, ledger, folder)
+            lines = each_line(ledger, _filters(folder=folder, **filters), None)
+            rows = (report.export_row(line.file, line.analysis) for line in lines)
         with _writing(output) as out:
-            _write_csv(out, rows) if kind == "csv" else _write_jsonl(out, rows)
+            _write_csv(out, columns, rows) if kind == "csv" else _write_jsonl(out, rows)
 
 
 def _filters(
@@ -205,7 +225,7 @@ def _document(tx: Transaction, lines: list[Line]) -> Row:
 
 
 @contextmanager
-def _standard_output() -> Iterator[IO[str]]:
+def standard_output() -> Iterator[IO[str]]:
     """Lend the standard output as UTF-8, in blocks: a line at a time is slow for a million of them."""
     out = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", errors="backslashreplace", newline="")
     try:
@@ -231,7 +251,7 @@ def _give_up_output() -> None:
 def _writing(output: str) -> Iterator[IO[str]]:
     """Lend what an export goes to: a file appears whole, or not at all."""
     if output == "-":
-        with _standard_output() as out:
+        with standard_output() as out:
             yield out
         return
     path = Path(output)
@@ -253,11 +273,11 @@ def _writing(output: str) -> Iterator[IO[str]]:
             written.unlink(missing_ok=True)
 
 
-def _write_csv(out: IO[str], rows: Iterable[Row]) -> None:
+def _write_csv(out: IO[str], columns: Sequence[str], rows: Iterable[Row]) -> None:
     writer = csv.writer(out)
-    writer.writerow(report.EXPORTED)
+    writer.writerow(columns)
     for row in rows:
-        writer.writerow([_cell(row[name]) for name in report.EXPORTED])
+        writer.writerow([_cell(row[name]) for name in columns])
 
 
 def _write_jsonl(out: IO[str], rows: Iterable[Row]) -> None:

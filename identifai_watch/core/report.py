@@ -4,6 +4,7 @@ The commands and the status page show the same values. Reading them is left to t
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -168,6 +169,9 @@ def line_json(file: File, analysis: Analysis | None) -> Row:
     }
 
 
+_HASH = re.compile(r"[0-9a-f]{40,}")
+_LONGEST_TOLD = 200
+
 LIST_HEAD = f"{'':<10} {'':>4}  {'kind':<5}  {'noticed (UTC)':<16}  folder: path"
 
 
@@ -275,6 +279,23 @@ def file_json(file: File, analysis: Analysis | None) -> Row:
         "stuck_at": timestamp(file.stuck_at),
         "failures": file.failures,
     }
+
+
+def happening_text(detail: Row) -> str:
+    """Return what a line of history says besides who did what, for people: a verdict with what it was made by."""
+    return ", ".join(f"{name}: {_brief(value)}" for name, value in detail.items() if value is not None)
+
+
+def _brief(value: object) -> str:
+    match value:
+        case {"classification": label, "confidence": confidence, "heuristic": heuristic, **rest}:
+            version = rest.get("api_version")
+            return f"{label} {confidence:g} ({heuristic}{f', API {version}' if version else ''})"
+        case _:
+            text = str(value)
+    if _HASH.fullmatch(text):
+        return f"{text[:16]}..."
+    return text if len(text) <= _LONGEST_TOLD else f"{text[:_LONGEST_TOLD]}..."
 
 
 def why(file: File, analysis: Analysis | None) -> str | None:
