@@ -15,8 +15,12 @@ import pytest
 
 from identifai_watch import systemd
 from identifai_watch.errors import Exit
+from identifai_watch.ledger import Ledger
+from tests.console import typed
 
 UNIT = Path(__file__).parents[1] / "systemd" / "identifai-watch.service"
+BACKUP = UNIT.with_name("identifai-watch-backup.service")
+TIMER = BACKUP.with_suffix(".timer")
 DROP_IN = UNIT.with_name("identifai-watch.service.d") / "folders.conf"
 
 analyses = pytest.mark.skipif(
@@ -97,12 +101,12 @@ def test_the_watchdog_is_fed_at_half_its_time(environ: dict[str, str], expected:
     assert expected == systemd.watchdog_interval(environ)
 
 
-def settings() -> configparser.SectionProxy:
-    """Return the service section of the unit."""
+def settings(path: Path = UNIT, section: str = "Service") -> configparser.SectionProxy:
+    """Return one section of a unit."""
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]  # keys keep their case
-    unit.read(UNIT)
-    return unit["Service"]
+    unit.read(path)
+    return unit[section]
 
 
 def test_the_unit_mirrors_the_exit_statuses() -> None:
@@ -183,4 +187,64 @@ def test_a_misspelt_key_would_be_found(installed: Path) -> None:
 def test_the_unit_is_hardened(installed: Path) -> None:
     """The exposure is at most 2.0."""
     status, said = analyse("security", "--offline=true", "--threshold=20", "--no-pager", str(installed))
+    assert status == 0, said.splitlines()[-1]
+
+
+# The copies of the ledger.
+
+
+@pytest.fixture
+def backup_installed(tmp_path: Path) -> Path:
+    """Return a copy of the timer, with its service beside it whose program is there."""
+    text = BACKUP.read_text().replace("/opt/identifai-watch/bin/identifai-watch", "/bin/true")
+    (tmp_path / BACKUP.name).write_text(text)
+    shutil.copy(TIMER, tmp_path)
+    return tmp_path / TIMER.name
+
+
+def test_the_backup_is_a_command_of_the_program(tmp_path: Path) -> None:
+    """What the timer starts is taken by the command line, run as the daemon's own user with the daemon's own ledger."""
+    program, *words = settings(BACKUP)["ExecStart"].split()
+    assert program == settings()["ExecStart"].split()[0]
+    config = tmp_path / "config.toml"
+    (tmp_path / "drop").mkdir()
+    config.write_text(
+        f'[ledger]\nurl = "sqlite:///{tmp_path}/ledger.db"\n[[folder]]\npath = "{tmp_path}/drop"\n'
+    )
+    Ledger(f"sqlite:///{tmp_path}/ledger.db", node="here").close()
+    words[words.index("--config") + 1] = str(config)
+    words[2] = str(tmp_path / "backups")
+    assert 0 == typed(*words).status
+    assert 1 == len(list((tmp_path / "backups").glob("ledger-*.db")))
+    for key in ("User", "Group", "StateDirectory"):
+        assert settings()[key] == settings(BACKUP)[key]
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "expected"),
+    [
+        ("Timer", "OnCalendar", "daily"),
+        ("Timer", "Persistent", "yes"),
+        ("Install", "WantedBy", "timers.target"),
+    ],
+)
+def test_the_timer_says(section: str, key: str, expected: str) -> None:
+    """Once a day, also if the host was off at that hour, and not on all hosts at once."""
+    assert expected == settings(TIMER, section)[key]
+    assert "RandomizedDelaySec" in settings(TIMER, "Timer")
+
+
+@analyses
+def test_the_timer_and_its_service_are_right(backup_installed: Path) -> None:
+    """Systemd knows every key and value of both."""
+    service = backup_installed.with_name(BACKUP.name)
+    for unit in (backup_installed, service):
+        assert analyse("verify", "--recursive-errors=no", str(unit)) == (0, "")
+
+
+@analyses
+def test_the_backup_is_hardened(backup_installed: Path) -> None:
+    """The exposure is at most 2.0, as the daemon's."""
+    service = backup_installed.with_name(BACKUP.name)
+    status, said = analyse("security", "--offline=true", "--threshold=20", "--no-pager", str(service))
     assert status == 0, said.splitlines()[-1]
