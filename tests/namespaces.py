@@ -43,7 +43,9 @@ def own_mounts() -> Iterator[None]:
             yield
         finally:
             # The kernel refuses while a thread that was started meanwhile is not quite gone.
-            wait_for(lambda: libc.setns(before, _NEW_MOUNTS) == 0, "this thread is back among the mounts of all")
+            wait_for(
+                lambda: libc.setns(before, _NEW_MOUNTS) == 0, "this thread is back among the mounts of all"
+            )
             os.fchdir(here)
     finally:
         os.close(here)

@@ -13,13 +13,13 @@ import click
 from identifai_watch.cli.opening import opened
 from identifai_watch.config import Config, Folder, canonical_of
 from identifai_watch.core import salvage
+from identifai_watch.core.sidecar import shown
 from identifai_watch.errors import LaterError
 from identifai_watch.folder.opening import FolderError, MissingError
 from identifai_watch.folder.sidecars import Found, sidecars
 from identifai_watch.ledger import Ledger, rebuild
 from identifai_watch.ledger.rebuild import Claim
 from identifai_watch.ledger.work import Step
-from identifai_watch.logs import shown
 
 AT_ONCE = 500
 """Claims that are entered in one transaction."""
