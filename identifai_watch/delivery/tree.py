@@ -73,8 +73,8 @@ def _anchored(order: Order, path: bytes) -> tuple[bytes, list[bytes]]:
         anchor = max(roots, key=len, default=b"/")
         path = path[len(anchor.rstrip(b"/")) :]
     names = [name for name in path.split(b"/") if name not in (b"", b".")]
-    if not names:
-        msg = f"{path!r} names no file"
+    if not names or b".." in names:
+        msg = f"{path!r} names no file, or leads out of where it should"
         raise ValueError(msg)
     return anchor, names
 
