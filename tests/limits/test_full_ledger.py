@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -11,6 +11,7 @@ from threading import Event, Thread
 from identifai_watch.core.model import AnalysisState
 from identifai_watch.errors import Exit
 from identifai_watch.simulator import Endpoint, Script
+from tests.field.seen import said
 from tests.harness import KEY, House, house, wait_for
 from tests.namespaces import fill, mount_memory, own_mounts
 from tests.watching import picture, sha256
@@ -47,53 +48,66 @@ def served(home: House) -> Iterator[list[int]]:
         assert not thread.is_alive()
 
 
-def is_away(home: House) -> bool:
-    """Tell whether the daemon has said that it cannot use its ledger."""
-    return any(line["event"] == "ledger away" for line in home.logged())
-
-
-def endure_a_full_disk(home: House, is_noticed: Callable[[], bool]) -> None:
-    """Fill the ledger's disk while a verdict is awaited, drop more meanwhile, then make room; all is judged in the end."""
+def await_a_verdict(home: House) -> None:
+    """Drop the first file, and wait until its verdict is awaited."""
     picture(home.drop / NAMES[0])
-    wait_for(lambda: is_awaited(home), "a verdict is awaited")
-    filler = fill(home.home / "state")
-    home.simulator.change(delay=0)
-    picture(home.drop / NAMES[1])
-    wait_for(is_noticed, "the full disk is noticed", 60)
-    sent = home.simulator.state.arrived(Endpoint.UPLOAD)
-    picture(home.drop / NAMES[2])
-    wait_for(is_noticed, "it is still full")
-    assert sent == home.simulator.state.arrived(Endpoint.UPLOAD)
-    filler.unlink()
-    for name in NAMES:
-        assert home.sidecar(home.drop / name, 60)["verdict"] is not None
+    wait_for(lambda: AnalysisState.AWAITING in states(home), "a verdict is awaited")
 
 
-def is_awaited(home: House) -> bool:
-    """Tell whether the first file's verdict is awaited."""
-    (state,) = {line.analysis.state for line in home.lines() if line.analysis is not None} or {None}
-    return state is AnalysisState.AWAITING
+def states(home: House) -> set[AnalysisState]:
+    """Return how the contents stand that the ledger knows."""
+    return {line.analysis.state for line in home.lines() if line.analysis is not None}
 
 
-def test_a_full_disk_under_the_ledger_is_borne(tmp_path: Path) -> None:
-    """A daemon that ends for it says 75, so that it is started again; what came meanwhile is judged, all of it once."""
-    with house(tmp_path, Script(delay=3600)) as home, own_mounts():
-        mount_memory(tmp_path / "state", "ledger", size="4m")
-        with served(home) as statuses:
-            endure_a_full_disk(home, lambda: is_away(home) or len(statuses) > 1)
-            assert {Exit.LATER} >= set(statuses)
-        assert sorted(map(sha256, NAMES)) == sorted(one.sha256 for one in home.simulator.state.charged)
+def sent(home: House) -> int:
+    """Return how many uploads have arrived."""
+    return home.simulator.state.arrived(Endpoint.UPLOAD)
+
+
+def assert_all_are_judged_once(home: House) -> None:
+    """Each file has its sidecar, and each content was charged once."""
+    assert set(NAMES) == set(home.sidecars())
+    assert sorted(map(sha256, NAMES)) == sorted(one.sha256 for one in home.simulator.state.charged)
 
 
 def test_the_daemon_lives_through_a_full_disk_under_its_ledger(tmp_path: Path) -> None:
-    """The same process goes on once there is room."""
+    """It says so and sends nothing more; the same process goes on with room, with the verdict that came meanwhile."""
     with house(tmp_path, Script(delay=3600)) as home, own_mounts():
         mount_memory(tmp_path / "state", "ledger", size="4m")
         with home.process() as process:
+            await_a_verdict(home)
+            filler = fill(tmp_path / "state")
+            home.simulator.change(delay=0)
+            picture(home.drop / NAMES[1])
+            away = wait_for(
+                lambda: said(home, "ledger away") or process.poll() is not None, "it is noticed", 60
+            )
+            assert process.poll() is None
+            before = sent(home)
+            picture(home.drop / NAMES[2])
+            filler.unlink()
+            assert before == sent(home)
+            for name in NAMES:
+                home.sidecar(home.drop / name, 60)
+        assert_all_are_judged_once(home)
+    assert "disk is full" in str(away)
 
-            def is_borne() -> bool:
-                assert process.poll() is None, "the process has ended"
-                return is_away(home)
 
-            endure_a_full_disk(home, is_borne)
-        assert sorted(map(sha256, NAMES)) == sorted(one.sha256 for one in home.simulator.state.charged)
+def test_a_start_on_a_full_disk_is_made_again(tmp_path: Path) -> None:
+    """It ends with 75, which has systemd start it again, until there is room; then all goes on where it stood."""
+    with house(tmp_path, Script(delay=3600)) as home, own_mounts():
+        mount_memory(tmp_path / "state", "ledger", size="4m")
+        with home.process():
+            await_a_verdict(home)
+        filler = fill(tmp_path / "state")
+        home.simulator.change(delay=0)
+        for name in NAMES[1:]:
+            picture(home.drop / name)
+        with served(home) as statuses:
+            wait_for(lambda: len(statuses) >= 2, "it was started twice", 60)
+            assert 1 == sent(home)
+            filler.unlink()
+            for name in NAMES:
+                home.sidecar(home.drop / name, 60)
+            assert {Exit.LATER} == set(statuses)
+        assert_all_are_judged_once(home)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from identifai_watch.core.model import FileState
+from tests.console import status_of
 from tests.harness import House, house, wait_for
 from tests.watching import picture
 
@@ -84,12 +85,15 @@ def test_what_an_overflow_loses_is_found_by_one_scan(tmp_path: Path) -> None:
         ignore.parent.mkdir()
         ignore.write_text("nothing\n")
         with opened(ignore) as scans, home.process() as process:
-            wait_for(lambda: scans.so_far() == 1, "the first scan")
+            wait_for(lambda: status_of(home, "drop", "ok")["last_scan_at"], "the first scan has ended")
+            assert 1 == scans.so_far()
             with standing_still(process):
                 flood(home)
-            wait_for(lambda: len(home.simulator.state.charged) >= PICTURES, "every picture is sent", 120)
+            # The scan has its turn only ten times as long after the first one as that took on a busy machine.
+            wait_for(lambda: len(home.simulator.state.charged) >= PICTURES, "every picture is sent", 300)
             wait_for(lambda: delivered(home) == PICTURES, "every picture is delivered")
             lost = [line for line in home.logged() if line["event"] == "events lost, scanning"]
+            wait_for(lambda: scans.so_far() >= 2, "the scan for what was lost")
             assert 2 == scans.so_far()
         known = Counter(line.file.path for line in home.lines())
 
