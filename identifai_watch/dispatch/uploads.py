@@ -146,9 +146,9 @@ class Uploads:
         self._begun += 1
         self._flights[begun.id] = flight
         self._departures.begun(intake.folder_id)
-        shift.log.info(
-            "upload begins", folder=file.folder, path=file.path, sha256=begun.sha256.hex(), doubt=begun.doubt
-        )
+        # While nothing gets through, each attempt is like the last one.
+        say = shift.log.debug if budget.account(tx).holds else shift.log.info
+        say("upload begins", folder=file.folder, path=file.path, sha256=begun.sha256.hex(), doubt=begun.doubt)
         shift.workers.plan(
             Job(
                 lane=f"{file.folder}/upload",

@@ -92,7 +92,7 @@ class Manager:
 
     def is_fed(self, seconds: float = 30) -> bool:
         """Tell whether the watchdog is fed within so many seconds from now on."""
-        self._socket.setblocking(False)  # noqa: FBT003 - the socket's signature
+        self._socket.settimeout(0)
         with suppress(BlockingIOError):  # what was said before does not count
             while True:
                 self._socket.recv(65536)
