@@ -33,10 +33,9 @@ class Log:
     def __init__(self, clock: Clock) -> None:
         self._stream = io.StringIO()
         logs.configure(terminal=False, redaction=logs.Redaction(), level=logging.DEBUG, stream=self._stream)
-        began = clock()
         for processor in structlog.get_config()["processors"]:
             if isinstance(processor, logs.Repeats):
-                processor.clock = lambda: (clock() - began).total_seconds()
+                processor.clock = lambda: clock().timestamp()
 
     def lines(self, *levels: str) -> list[dict[str, Any]]:
         """Return the lines of these levels."""
