@@ -19,7 +19,7 @@ from tests.devices import other_device
 from tests.harness import SUFFIX, House, house, wait_for
 
 HUMANS = Script(verdicts=(Scripted(classification=Label.HUMAN, unknown=False),))
-SIZE = 80_000_000
+SIZE = 150_000_000
 """Bytes whose copying lasts long enough to be met in its midst."""
 
 

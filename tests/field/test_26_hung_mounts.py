@@ -34,6 +34,11 @@ def reported(home: House) -> dict[str, dict[str, Any]]:
     return {folder["name"]: folder for folder in document["folders"]}
 
 
+def told(home: House, event: str) -> set[str]:
+    """Return the folders that the log tells something of."""
+    return {line["folder"] for line in home.logged() if line["event"] == event}
+
+
 def test_what_hangs_or_is_broken_stops_nobody_else(tmp_path: Path) -> None:
     """One mount hangs, three answer with errors: a healthy folder is judged, all is told, the stop ends with 0."""
     quick = {"settle_seconds": 0.2, "rescan_seconds": 0.3, "existing": "judge"}
@@ -48,13 +53,13 @@ def test_what_hangs_or_is_broken_stops_nobody_else(tmp_path: Path) -> None:
             mounts.enter_context(broken_mount(tmp_path / name, error))
         with home.process() as process:
             home.sidecar(picture(tmp_path / "healthy" / "x.png"))
-            wait_for(lambda: _unavailable(home) >= set(BROKEN), "the broken ones are told")
-            told = reported(home)
-            assert "ok" == told["healthy"]["health"]
+            wait_for(lambda: told(home, "folder unavailable") >= set(BROKEN), "the broken ones are told")
+            status = wait_for(lambda: _status_with_broken(home), "status shows them")
+            assert "ok" == status["healthy"]["health"]
             for name, error in BROKEN.items():
-                assert os.strerror(error) in told[name]["reason"]
+                assert os.strerror(error) in status[name]["reason"]
             mounts.close()
-            wait_for(lambda: not _unavailable(home) & set(BROKEN), "they are back", 60)
+            wait_for(lambda: told(home, "folder available again") >= set(BROKEN), "they are back", 120)
             home.sidecar(picture(tmp_path / "stale" / "new.png"))
             process.send_signal(signal.SIGTERM)
             assert Exit.OK == process.wait(20)
@@ -64,8 +69,9 @@ def test_what_hangs_or_is_broken_stops_nobody_else(tmp_path: Path) -> None:
         assert {b"known.png": "delivered", b"x.png": "delivered", b"new.png": "delivered"} == states
 
 
-def _unavailable(home: House) -> set[str]:
-    return {name for name, folder in reported(home).items() if folder["health"] == "unavailable"}
+def _status_with_broken(home: House) -> dict[str, dict[str, Any]] | None:
+    found = reported(home)
+    return found if all(found[name]["health"] == "unavailable" for name in BROKEN) else None
 
 
 def test_a_delivery_that_such_an_error_meets_is_the_folder_s_matter() -> None:
