@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -21,7 +22,7 @@ from identifai_watch.ledger.views import Line
 from identifai_watch.shift import Shift
 from identifai_watch.simulator import Fault, Script, Scripted, Simulator, Submission, judge
 from tests.harness import KEY, MEDIA, SUFFIX, House
-from tests.model import Clock, Paced
+from tests.model import Clock, Paced, Turn
 
 PLACES = ["a.png", "b.png", "c.jpg", "s.wav", "d/a.png", "d/c.jpg", "d/e/b.png", "f/a.png"]
 CONTENTS = [f"{kind} {mark}" for mark in "123" for kind in ("png", "jpg", "wav")]
@@ -83,10 +84,10 @@ class Tree:
         self.closed: set[str] = set()
         self.stood: dict[tuple[str, str], datetime] = {}
         self.files = 0
-        self._open: list[tuple[BinaryIO, list[bytes]]] = []
-        self._reserved: list[tuple[Path, bytes]] = []
-        self._kept: list[tuple[Path, Path]] = []
-        self._is_away = False
+        self.writers: list[tuple[BinaryIO, list[bytes]]] = []
+        self.reserved: list[tuple[Path, bytes]] = []
+        self.kept: list[tuple[Path, Path]] = []
+        self.is_away = False
         self._numbers = iter(range(1_000_000))
         self._latest = 0
         for directory in (self.drop, self.outside):
@@ -118,7 +119,7 @@ class Tree:
 
     def look(self) -> None:
         """Note what stands where."""
-        inodes = {os.fstat(writer.fileno()).st_ino for writer, _ in self._open}
+        inodes = {os.fstat(writer.fileno()).st_ino for writer, _ in self.writers}
         for path in self.media():
             digest = digest_of(path.read_bytes())
             self.stood[str(path.relative_to(self.drop)), digest] = self.clock.now
@@ -138,13 +139,13 @@ class Tree:
     def _free(self, place: str) -> Path | None:
         """Return the path of a place if nothing lies there, its directories made."""
         path = self.drop / place
-        if self._is_away or path.exists():
+        if self.is_away or path.exists():
             return None
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def _picked(self, pick: int) -> Path | None:
-        found = [] if self._is_away else self.media()
+        found = [] if self.is_away else self.media()
         return found[pick % len(found)] if found else None
 
     # What other programs do.
@@ -165,18 +166,18 @@ class Tree:
                 third = len(whole) // 3
                 writer = path.open("xb", buffering=0)
                 writer.write(whole[:third])
-                self._open.append((writer, [whole[third : 2 * third], whole[2 * third :]]))
+                self.writers.append((writer, [whole[third : 2 * third], whole[2 * third :]]))
 
     def write_on(self, pick: int) -> None:
         """Write the next part of an open file; close it if there is none."""
-        if not self._open:
+        if not self.writers:
             return
         with self._by_hand():
-            writer, parts = self._open[pick % len(self._open)]
+            writer, parts = self.writers[pick % len(self.writers)]
             if parts:
                 writer.write(parts.pop(0))
             else:
-                self._open.remove((writer, parts))
+                self.writers.remove((writer, parts))
                 writer.close()
 
     def preallocate(self, place: str, content: str, *, empty: bool) -> None:
@@ -186,13 +187,13 @@ class Tree:
             if path is not None:
                 whole = bytes_of(content)
                 path.write_bytes(b"" if empty else bytes(len(whole)))
-                self._reserved.append((path, whole))
+                self.reserved.append((path, whole))
 
     def fill(self, pick: int) -> None:
         """Fill a reserved file, if it still lies there."""
-        if not self._reserved:
+        if not self.reserved:
             return
-        path, whole = self._reserved.pop(pick % len(self._reserved))
+        path, whole = self.reserved.pop(pick % len(self.reserved))
         with self._by_hand():
             if path.exists() and not any(path.read_bytes()):
                 with path.open("r+b", buffering=0) as writer:
@@ -202,7 +203,7 @@ class Tree:
         """Rename a whole file into its place."""
         with self._by_hand():
             path = self.drop / place
-            if self._is_away:
+            if self.is_away:
                 return
             path.parent.mkdir(parents=True, exist_ok=True)
             source = path.with_name(path.name + ".part") if part else self.outside / "new"
@@ -260,13 +261,13 @@ class Tree:
             if path is not None:
                 kept = self.outside / f"kept-{next(self._numbers)}"
                 path.rename(kept)
-                self._kept.append((kept, path))
+                self.kept.append((kept, path))
 
     def move_back(self, pick: int) -> None:
         """Move a file back that was moved out."""
-        if not self._kept or self._is_away:
+        if not self.kept or self.is_away:
             return
-        kept, path = self._kept.pop(pick % len(self._kept))
+        kept, path = self.kept.pop(pick % len(self.kept))
         with self._by_hand():
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -275,7 +276,7 @@ class Tree:
     def move_tree_in(self, contents: list[tuple[str, str]]) -> None:
         """Move a directory with these files into the tree."""
         with self._by_hand():
-            if self._is_away:
+            if self.is_away:
                 return
             source = self.outside / "tree"
             for place, content in contents:
@@ -287,38 +288,38 @@ class Tree:
     def rename_directory(self) -> None:
         """Rename the directory ``d``, and all in it, sidecars too."""
         with self._by_hand():
-            if not self._is_away and (self.drop / "d").is_dir():
+            if not self.is_away and (self.drop / "d").is_dir():
                 (self.drop / "d").rename(self.drop / f"r{next(self._numbers)}")
 
     def take_away(self, *, emptied: bool) -> None:
         """Move the root away, and perhaps make an empty one."""
         with self._by_hand():
-            if not self._is_away:
+            if not self.is_away:
                 self.drop.rename(self.home / "away")
-                self._is_away = True
+                self.is_away = True
                 if emptied:
                     self.drop.mkdir()
 
     def put_back(self) -> None:
         """Move the root back."""
         with self._by_hand():
-            if self._is_away:
+            if self.is_away:
                 if self.drop.exists():
                     self.drop.rmdir()
                 (self.home / "away").rename(self.drop)
-                self._is_away = False
+                self.is_away = False
 
     def finish(self) -> None:
         """Put the root back, close what is open and fill what was reserved."""
         self.put_back()
-        while self._open:
+        while self.writers:
             self.write_on(0)
-        while self._reserved:
+        while self.reserved:
             self.fill(0)
 
     def close(self) -> None:
         """Leave nothing open."""
-        for writer, _ in self._open:
+        for writer, _ in self.writers:
             writer.close()
 
 
@@ -386,6 +387,25 @@ class Vendor:
         state = self.simulator.state
         is_idle = state.wait_for(lambda at: sum(at._arrived.values()) == at.count())
         assert is_idle, "a request was lost"
+
+
+@dataclass(slots=True, kw_only=True)
+class Point:
+    """A point in the life of a daemon: so many ``operations`` on the disk into the job after ``jobs`` others like it.
+
+    ``what`` is in the job's label. None are all operations: its work is done, and the loop does not know yet.
+    """
+
+    what: str
+    jobs: int = 0
+    operations: int | None = None
+
+    def is_reached(self, turn: Turn) -> bool:
+        """Tell whether this is the job."""
+        if self.what not in turn.job.label:
+            return False
+        self.jobs -= 1
+        return self.jobs < 0
 
 
 class World:
@@ -458,35 +478,38 @@ class World:
         """Let every job come to its end."""
         self.workers.finish()
 
-    def work_a_little(self, pick: int, operations: int) -> None:
+    def work_a_little(self, pick: int, operations: int | None) -> None:
         """Let one job go on a little."""
         found = self.workers.under_way()
         if found:
             found[pick % len(found)].go_on(operations)
 
-    def run(self) -> None:
-        """Do all that can be done at this instant."""
+    def run(self, until: Point | None = None) -> bool:
+        """Do all that can be done at this instant, or come to a point before; tell whether it was reached."""
         if self.daemon is None:
-            return
+            return False
         for _ in range(ROUNDS):
             self.turn()
-            self.work()
+            while turns := self.workers.under_way():
+                if until is not None and until.is_reached(turns[0]):
+                    turns[0].go_on(until.operations)
+                    return True
+                turns[0].go_on()
             if self.workers.is_quiet():
-                return
+                return False
         raise AssertionError(f"it runs hot; {self.story()}")
 
     def wind(self, seconds: float) -> None:
         """Let time pass."""
         self.clock.wind(timedelta(seconds=seconds))
 
-    def live(self, seconds: float) -> None:
-        """Let time pass, from one instant at which something is due to the next."""
-        until = self.clock.now + timedelta(seconds=seconds)
+    def live(self, seconds: float, until: Point | None = None) -> None:
+        """Let time pass, from one instant at which something is due to the next, or to a point in some job."""
+        end = self.clock.now + timedelta(seconds=seconds)
         for _ in range(INSTANTS):
-            self.run()
-            if self.clock.now >= until or self.daemon is None:
+            if self.run(until) or self.clock.now >= end or self.daemon is None:
                 return
-            self._wind_to_next(until)
+            self._wind_to_next(end)
 
     def cut(self) -> None:
         """Cut the daemon: what its threads have not done they never do, and what they brought nobody takes."""
@@ -525,22 +548,21 @@ class World:
         self.vendor.be_well()
         self.start()
         self.desk.ask("resume")
-        for _ in range(4):
+        for scans in (0, 0, 3, 1):
             self.desk.ask("release", limit=None)
             self.desk.ask("retry", stuck=True)
-            rejected = self.desk.rejected()
-            self.desk.ask("retry", files=rejected)
-            self._rest()
-            if not self.desk.stuck() and not self.desk.rejected() and not self.desk.held():
+            self.desk.ask("retry", files=self.desk.rejected())
+            self._rest(scans)
+            if scans and not self.desk.stuck() and not self.desk.rejected() and not self.desk.held():
                 break
 
-    def _rest(self) -> None:
-        scans = self._scans()
-        seen = 0
+    def _rest(self, scans: int) -> None:
+        """Wait until nothing is due, and so many scans were made."""
+        latest = self._scans()
         for _ in range(INSTANTS):
             self.run()
-            seen, scans = seen + (self._scans() != scans), self._scans()
-            if seen >= 3 and self._is_at_rest():
+            scans, latest = scans - (self._scans() != latest), self._scans()
+            if scans <= 0 and self._is_at_rest():
                 return
             self._wind_to_next()
         raise AssertionError(f"it comes to no rest; {self.story()}")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from identifai_watch import logs
 from identifai_watch.cli import happenings
 from identifai_watch.cli.acting import Since
 from identifai_watch.cli.gathering import opened_to_read
@@ -14,7 +13,7 @@ from identifai_watch.cli.opening import config_option, json_option, load
 from identifai_watch.cli.reading import standard_output
 from identifai_watch.core import trail as chain
 from identifai_watch.core.report import happening_text
-from identifai_watch.core.sidecar import timestamp
+from identifai_watch.core.sidecar import shown, timestamp
 from identifai_watch.errors import Exit, RefusedError
 from identifai_watch.ledger import trail
 from identifai_watch.ledger.check import gap_text
@@ -56,7 +55,7 @@ def _line_text(line: Line) -> str:
     if path is not None:
         detail = {name: value for name, value in detail.items() if name not in {"folder", "path"}}
     said = happening_text(detail)
-    return logs.shown(f"{at}  {line.entry.who:<10}  {line.entry.event}{place}{'  ' if said else ''}{said}")
+    return shown(f"{at}  {line.entry.who:<10}  {line.entry.event}{place}{'  ' if said else ''}{said}")
 
 
 @history_command.command("verify")
@@ -110,7 +109,7 @@ def _digest(text: str) -> bytes:
 
 def _say(lines: int, head: str, gap: str | None, missing: str | None) -> None:
     if gap is not None:
-        click.echo(logs.shown(gap))
+        click.echo(shown(gap))
     if missing is not None:
         click.echo(f"history: no line has the head {missing}: lines are gone, or the chain was made anew")
     if gap is None and missing is None:
