@@ -85,13 +85,19 @@ POINTS: tuple[Point, ...] = (
     Point(Kind.COMMIT, "waiting, Superseded"),
     Point(Kind.COMMIT, "waiting, Seen"),
     Point(Kind.COMMIT, "waiting, Missed"),
+    Point(Kind.COMMIT, "waiting, Stirred"),
+    Point(Kind.COMMIT, "waiting, Announced"),
+    Point(Kind.COMMIT, "waiting, Expired"),
     Point(Kind.COMMIT, "delivered, Reopened"),
     Point(Kind.COMMIT, "delivered, Retried"),
     Point(Kind.COMMIT, "delivered, Superseded"),
     Point(Kind.COMMIT, "delivered, Seen"),
     Point(Kind.COMMIT, "delivered, Missed"),
+    Point(Kind.COMMIT, "delivered, Stirred"),
     Point(Kind.COMMIT, "gone, Seen"),
     Point(Kind.COMMIT, "gone, Superseded"),
+    Point(Kind.COMMIT, "gone, Swept"),
+    Point(Kind.COMMIT, "superseded, Swept"),
     # and what else is written.
     Point(Kind.COMMIT, "schema made"),
     Point(Kind.COMMIT, "root pinned"),
@@ -144,6 +150,7 @@ POINTS: tuple[Point, ...] = (
     Point(Kind.DISK, "rename of a companion"),
     Point(Kind.DISK, "unlink of a companion"),
     Point(Kind.DISK, "unlink of the old sidecar"),
+    Point(Kind.DISK, "rename of what is put aside"),
     Point(Kind.DISK, "writing of the heatmap"),
     Point(Kind.DISK, "sync of the heatmap"),
     Point(Kind.DISK, "naming of the heatmap"),
@@ -405,7 +412,7 @@ def _requests(killer: Killer) -> None:
 
 def _disk(killer: Killer) -> None:
     """Pass the points of each delivery."""
-    from identifai_watch.delivery import carry, companions, own, placing, tree  # noqa: PLC0415 - after the fork
+    from identifai_watch.delivery import aside, carry, companions, own, placing, tree  # noqa: PLC0415 - after the fork
 
     companion = ("a companion",)
     _within(own, "write_sidecar", "the sidecar")
@@ -413,6 +420,7 @@ def _disk(killer: Killer) -> None:
     _within(own, "withdraw_sidecar", "the old sidecar")
     for name in ("move", "copy"):
         _within(companions, name, *companion)
+    _within(aside, "_put_aside", "what is put aside")
     _within(carry, "copy", "the copy")
     _within(carry, "move", "the moved file")
     _within(placing, "copy", "the file taken across", unless=companion)

@@ -20,6 +20,8 @@ from tests.killing import Aim, Nursery
 from tests.soundness import asked, assert_ledger_is_whole, files_below, outcome_of
 
 HEATMAP = ".identifai.heatmap.png"
+ORPHANS = "orphans"
+"""The directory of what is put aside, which is beside nothing."""
 PATIENCE = 60
 """Seconds in which a process comes to its point, on a machine that has much else to do."""
 
@@ -220,7 +222,7 @@ class Life:
             path
             for root in (self.home.drop, self.elsewhere)
             for path in root.rglob(f"*{SUFFIX}")
-            if path.is_file()
+            if path.is_file() and ORPHANS not in path.parts
         }
         for path, name in sidecars.items():
             self._assert_sidecar_is_right(json.loads(path.read_bytes()), name)

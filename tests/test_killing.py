@@ -4,6 +4,7 @@ Each chain is a life in one house: the program is killed at a point, started aga
 end the real program is started by its own command, and all has to be as if nothing had been.
 """
 
+import os
 import runpy
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -114,6 +115,45 @@ def dropped(*names: str, make: Callable[[str], bytes] = content) -> Step:
 def replaced(name: str, mark: str) -> Step:
     """Write another content into the place of a file."""
     return lambda life: life.drop(name, content(mark))
+
+
+def disguised(name: str, mark: str) -> Step:
+    """Write another content of the same size into the place of a file, and give it the time that it had."""
+
+    def step(life: Life) -> None:
+        path = life.home.drop / name
+        before = path.stat()
+        life.drop(name, content(mark))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert before.st_size == path.stat().st_size
+
+    return step
+
+
+def touched(name: str) -> Step:
+    """Give a file another time, and leave its content as it is."""
+    return lambda life: os.utime(life.home.drop / name, (1_700_000_000, 1_700_000_000))
+
+
+def renamed(name: str, target: str) -> Step:
+    """Have another program move a file inside the folder."""
+
+    def step(life: Life) -> None:
+        (life.home.drop / name).rename(life.home.drop / target)
+        life.contents[target] = life.contents.pop(name)
+
+    return step
+
+
+def made_no_media(name: str) -> Step:
+    """Write something else than media into the place of a file."""
+
+    def step(life: Life) -> None:
+        life.foreign[name] = b"a list of things to buy\n" * 40
+        (life.home.drop / name).write_bytes(life.foreign[name])
+        del life.contents[name]
+
+    return step
 
 
 def accompanied(*names: str) -> Step:
@@ -378,7 +418,7 @@ CHAINS: tuple[Chain, ...] = (
             *each("delivered, Missed"),
             back("a.png"),
             *each("delivered, Seen"),
-            replaced("a.png", "another"),
+            disguised("a.png", "other"),
             *both("delivered, Superseded", "admitted"),
             Life.rest,
             gone("a.png"),
@@ -386,6 +426,66 @@ CHAINS: tuple[Chain, ...] = (
             after("delivered, Missed"),
             replaced("a.png", "a third"),
             *both("gone, Superseded", "admitted"),
+        ),
+    ),
+    Chain(
+        name="written anew once it is delivered",
+        steps=(
+            dropped("a.png"),
+            Life.rest,
+            scripted(delay=NEVER),
+            replaced("a.png", "another"),
+            *each("delivered, Stirred"),
+            *both("waiting, Superseded", "admitted"),
+            *each("waiting, Announced"),
+            scripted(delay=0),
+        ),
+    ),
+    Chain(
+        name="touched once it is delivered",
+        steps=(
+            dropped("a.png"),
+            Life.rest,
+            touched("a.png"),
+            *each("delivered, Stirred", "waiting, Seen"),
+        ),
+    ),
+    Chain(
+        name="retried, and written anew before its verdict",
+        script=Script(verdicts=(Scripted(errors="it broke"),)),
+        steps=(
+            dropped("a.png"),
+            Life.rest,
+            scripted(verdicts=(), delay=NEVER),
+            ordered("retry"),
+            after("sending, Uploaded"),
+            replaced("a.png", "another"),
+            *each("waiting, Stirred"),
+            scripted(delay=0),
+        ),
+    ),
+    Chain(
+        name="let go unchecked, and judged later",
+        folder={"release_after_minutes": 0.005},
+        script=Script(delay=NEVER),
+        steps=(dropped("a.png"), *each("waiting, Expired", *SIDECAR), scripted(delay=0)),
+    ),
+    Chain(
+        name="moved by another program",
+        steps=(
+            dropped("a.png"),
+            Life.rest,
+            renamed("a.png", "b.png"),
+            *each("rename of what is put aside", "gone, Swept"),
+        ),
+    ),
+    Chain(
+        name="no media any more",
+        steps=(
+            dropped("a.png"),
+            Life.rest,
+            made_no_media("a.png"),
+            *each("superseded, Swept"),
         ),
     ),
     Chain(
