@@ -1,5 +1,6 @@
 """Events of real files through the real inotify, as hints."""
 
+import ctypes
 import errno
 import os
 import shutil
@@ -19,6 +20,7 @@ from identifai_watch.folder.watch import (
     UnwatchableError,
     Watch,
 )
+from tests.harness import wait_for
 
 PATIENCE = 30.0
 """Seconds that a test waits for what must come."""
@@ -335,3 +337,21 @@ def test_other_errors_are_told_in_the_systems_words(drop: Path, ear: Ear) -> Non
     watch = Watch(os.fsencode(drop), ear, recursive=True)
     error = OSError(errno.EACCES, os.strerror(errno.EACCES))
     assert watch._explained(error) == "it cannot be watched: Permission denied"
+
+
+def test_a_watch_over_directories_that_were_swapped_ends_whole(drop: Path, ear: Ear) -> None:
+    """Directories that take each other's places at full speed leave neither a thread nor an instance behind."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    one, other = drop / "one", drop / "other"
+    for each in (one, other):
+        (each / "below").mkdir(parents=True)
+    before = {thread.ident for thread in threading.enumerate()}
+    for _ in range(5):
+        watch = Watch(os.fsencode(drop), ear, recursive=True)
+        watch.start()
+        for _ in range(300):
+            assert 0 == libc.renameat2(-100, os.fsencode(one), -100, os.fsencode(other), 2)
+        watch.stop()
+    wait_for(
+        lambda: {thread.ident for thread in threading.enumerate()} <= before, "every thread of it has ended"
+    )

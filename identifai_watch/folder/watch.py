@@ -151,6 +151,14 @@ class _Observer(InotifyObserver):
         # Its reader has no other place to hook in; no watch is put yet, so there are no events yet.
         self._inotify_fd.handle_event = handle_event  # type: ignore[method-assign]
 
+    def on_thread_stop(self) -> None:
+        """End its threads; over directories that were swapped it stumbles, and would leave its reader behind."""
+        try:
+            super().on_thread_stop()
+        except KeyError:
+            self._inotify_fd.stop()
+            self._inotify_fd.join()
+
     def is_whole(self) -> bool:
         """Say whether all its threads live; watchdog's own word is of one of them."""
         threads: list[threading.Thread] = [self, self._inotify_fd, *self.emitters]
