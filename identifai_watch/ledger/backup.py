@@ -209,7 +209,12 @@ def _thin_out(directory: Path, newest: str, keep: int) -> None:
         reverse=True,
     )
     for name in others[keep - 1 :]:
-        (directory / name).unlink(missing_ok=True)
+        try:
+            (directory / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise RefusedError(
+                f"{directory / newest} is made, but the old copy {name} cannot be removed: {error.strerror}"
+            ) from error
 
 
 def _locked(path: Path, *, waits: bool) -> int:
