@@ -256,9 +256,14 @@ def test_a_made_up_identifier_is_lost_and_only_what_is_there_is_sent(home: House
         wait_for(lambda: [line.file.state for line in lines(daemon)] == ["delivered"], "the second is judged")
         quiet(daemon)
         assert "ok" == account(daemon).state
-    (sent,) = home.simulator.state.charged
+        with daemon.shift.ledger.read() as tx:
+            assert (0, 0) == views.queue(tx), "what no file has is no upload to make"
+    picture(home.drop / "nowhere.png", "nowhere")
+    settled(home)
+    sent, later = home.simulator.state.charged
+    assert (sha256("nowhere"), len(content("nowhere"))) == (later.sha256, later.size)
     assert (sha256("real"), len(content("real")), "image/png") == (sent.sha256, sent.size, sent.mime)
-    assert 1 == uploads(home)
+    assert 2 == uploads(home)
     assert sent.identifier == home.sidecar(real)["analysis"]["identifier"]
 
 

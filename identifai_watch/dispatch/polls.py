@@ -9,12 +9,21 @@ from identifai_watch import duties
 from identifai_watch.api import Api
 from identifai_watch.core import gate, polling, retry
 from identifai_watch.core.answers import Heatmap
-from identifai_watch.core.events import Barred, Credited, Healthy, Unanswered
-from identifai_watch.core.model import Account, AccountState, Analysis, Media, PauseReason
+from identifai_watch.core.events import Absent, Barred, Credited, Healthy, Unanswered
+from identifai_watch.core.model import (
+    Account,
+    AccountState,
+    Analysis,
+    AnalysisState,
+    FileState,
+    Media,
+    PauseReason,
+)
 from identifai_watch.dispatch.standing import Standing
 from identifai_watch.dispatch.uploads import has_instant
 from identifai_watch.duties import Balance, Polled
 from identifai_watch.ledger import Transaction, budget, claims, work
+from identifai_watch.ledger.work import Step
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
 
@@ -80,6 +89,8 @@ class Polls:
             after = work.advance(tx, row.id, event, step, shift.claimant)
             if after is not None and after.state is not row.state:
                 shift.log.info("answered", identifier=row.identifier, state=after.state, reason=after.reason)
+            if after is not None and after.state is AnalysisState.QUEUED:
+                _mind_presence(tx, row.id, step)
         for standing in polled.account:
             self._standing.advance(tx, standing)
         for status in polled.unknown_statuses:
@@ -179,3 +190,10 @@ class Polls:
         self._asking.add(what)
         job = Job(lane="network", label=f"ask {what}", work=ask, then=then, failed=failed, threads=THREADS)
         self._shift.workers.plan(job)
+
+
+def _mind_presence(tx: Transaction, analysis_id: int, step: Step) -> None:
+    """Let a content that is to be sent anew rest while no file has it: it counts as no upload to make."""
+    present = {FileState.WAITING, FileState.DELIVERED}
+    if not any(file.state in present for file in work.files_of(tx, analysis_id)):
+        work.advance(tx, analysis_id, Absent(), step)
