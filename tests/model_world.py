@@ -25,7 +25,7 @@ from tests.harness import KEY, MEDIA, SUFFIX, House
 from tests.model import Clock, Paced, Turn
 
 PLACES = ["a.png", "b.png", "c.jpg", "s.wav", "d/a.png", "d/c.jpg", "d/e/b.png", "f/a.png"]
-CONTENTS = [f"{kind} {mark}" for mark in "123" for kind in ("png", "jpg", "wav")]
+CONTENTS = [f"{kind} {mark}" for mark in "12345" for kind in ("png", "jpg", "wav")]
 MOODS: dict[str, dict[str, Any]] = {
     "it errs": {"errors": "the file could not be decoded"},
     "it means other bytes": {"fields": {"hash": "ab" * 32}},
