@@ -525,7 +525,7 @@ class World:
             return
         self.workers.free()
         self.daemon.stop()
-        self.daemon._end()
+        self.daemon._end(is_meant=True)
         self._bury()
 
     def _bury(self) -> None:
