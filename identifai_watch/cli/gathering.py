@@ -40,11 +40,19 @@ class Place:
 @contextmanager
 def opened_to_read(config: Config) -> Iterator[Ledger | None]:
     """Open the ledger; None if there is none yet, for one made by whoever asks would not be the daemon's."""
-    if not Path(config.ledger.url.removeprefix("sqlite:///")).exists():
+    if not _may_be_there(Path(config.ledger.url.removeprefix("sqlite:///"))):
         yield None
         return
     with opened(config) as ledger:
         yield ledger
+
+
+def _may_be_there(path: Path) -> bool:
+    """Tell whether there is a ledger, or something that we may not even see: opening it says what is the matter."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
 
 
 def report_of(config: Config, ledger: Ledger | None, now: datetime) -> Report:

@@ -28,6 +28,9 @@ _PASSING = (
 _PASSING_AT_START = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")
 """Those that say nothing of the configuration: what cannot be opened or written at all is the operator's matter."""
 
+_FORBIDDEN = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
+"""Those that say who may use the ledger, and nothing of what is in it."""
+
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _OF_THE_DISK = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")
 ATTEMPTS = 10
@@ -146,11 +149,22 @@ def prepare(url: sa.URL) -> str | None:
         if not path.exists() or path.stat().st_size == 0:
             return None
         return _revision(path)
+    except PermissionError as error:
+        raise _forbidden(path, error.strerror) from error
     except OSError as error:
         raise LedgerError(f"ledger.url: {path} cannot be used: {error.strerror}") from error
     except sqlite3.DatabaseError as error:
         _refuse_for_now(path, error)
+        if getattr(error, "sqlite_errorname", "").startswith(_FORBIDDEN):
+            raise _forbidden(path, error) from error
         raise LedgerError(f"ledger.url: {path} cannot be read ({error}); {REMEDY}") from error
+
+
+def _forbidden(path: Path, why: object) -> LedgerError:
+    """Return what is said to a user who may not use the ledger, of which it says nothing."""
+    return LedgerError(
+        f"ledger.url: {path} cannot be used by user {os.geteuid()} ({why}); run this as the service's user"
+    )
 
 
 def refuse_network(path: Path, mountinfo: bytes) -> None:
