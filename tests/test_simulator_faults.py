@@ -131,6 +131,13 @@ def test_a_cut_connection_is_charged_only_if_the_body_had_arrived(
     assert client.submit(b"cut").status_code == 200
 
 
+def test_a_slow_body_is_taken_all_the_same(client: Client) -> None:
+    """The head has come and the rest is read later: it counts as arrived from the head on, and is charged once."""
+    client.simulator.change(faults=(Fault(kind=FaultKind.SLOW_BODY, match=Endpoint.UPLOAD, seconds=0.05),))
+    assert client.submit(b"slow").status_code == 200
+    assert len(client.simulator.state.charged) == 1 == client.simulator.state.arrived(Endpoint.UPLOAD)
+
+
 def test_a_truncated_answer_breaks_off(client: Client) -> None:
     """The length is promised, half of the body comes."""
     client.simulator.change(faults=(Fault(kind=FaultKind.TRUNCATE),))

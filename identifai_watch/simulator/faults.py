@@ -98,6 +98,9 @@ async def before_reading(request: Request, fault: Fault | None) -> Response | No
         case Fault(kind=FaultKind.STALL_BODY, seconds=seconds):
             await pause(request, seconds)
             return Unanswered(reset=True)
+        case Fault(kind=FaultKind.SLOW_BODY, seconds=seconds):
+            await pause(request, seconds)
+            return None
         case _:
             return None
 

@@ -33,6 +33,7 @@ class FaultKind(StrEnum):
 
     RESET_BEFORE = "reset_before"  # the connection is reset before the body was read
     STALL_BODY = "stall_body"  # the body is not read on
+    SLOW_BODY = "slow_body"  # the body is read after `seconds`
     STATUS = "status"  # `status` with `body` as JSON or text
     HTML = "html"  # `status` with a page, as proxies answer
     GARBAGE = "garbage"  # 200 with JSON that breaks off

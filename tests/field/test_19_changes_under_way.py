@@ -24,6 +24,9 @@ QUICK = {"settle_seconds": 0.2, "rescan_seconds": 0.3}
 LARGE = 30_000_000
 """Bytes that no buffer on the way takes in: the upload stands still with most of them unread."""
 
+SLOW = Script(faults=(Fault(kind=FaultKind.SLOW_BODY, match=Endpoint.UPLOAD, seconds=1),))
+"""Takes the rest of the first upload a second later: time enough for the file to change."""
+
 LONG = 1_000_000_000
 """Bytes of a file of holes: it takes no room, and long enough to read."""
 
@@ -54,8 +57,7 @@ def test_what_changes_while_it_is_sent_is_judged_as_what_it_is(
     tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
     """The upload under way is never completed; only the new content is charged, once, and its sidecar says so."""
-    slow = Fault(kind=FaultKind.STALL_BODY, match=Endpoint.UPLOAD, seconds=1)
-    with house(tmp_path, Script(faults=(slow,)), folder=QUICK) as home, home.process():
+    with house(tmp_path, SLOW, folder=QUICK) as home, home.process():
         path = home.put("sample.png", "x.png", extra=bytes(LARGE))
         assert home.simulator.state.wait_for(lambda state: state.arrived(Endpoint.UPLOAD) == 1, seconds=60)
         change(path)
@@ -67,8 +69,7 @@ def test_what_changes_while_it_is_sent_is_judged_as_what_it_is(
 
 def test_what_disappears_while_it_is_sent_costs_nothing(tmp_path: Path) -> None:
     """The upload is cut, no sidecar is left behind, the file is gone; the daemon goes on with the next."""
-    slow = Fault(kind=FaultKind.STALL_BODY, match=Endpoint.UPLOAD, seconds=1)
-    with house(tmp_path, Script(faults=(slow,)), folder=QUICK) as home, home.process():
+    with house(tmp_path, SLOW, folder=QUICK) as home, home.process():
         path = home.put("sample.png", "x.png", extra=bytes(LARGE))
         assert home.simulator.state.wait_for(lambda state: state.arrived(Endpoint.UPLOAD) == 1, seconds=60)
         path.unlink()
