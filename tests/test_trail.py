@@ -245,6 +245,12 @@ Tampering = Callable[[sqlite3.Connection], object]
         (lambda db: db.execute("DELETE FROM history WHERE id = 3"), 4),
         (lambda db: db.execute("DELETE FROM history WHERE id < 3"), 3),
         (lambda db: db.execute("UPDATE history SET id = 1000 - id WHERE id BETWEEN 3 AND 4"), 5),
+        (
+            lambda db: db.execute(
+                "INSERT INTO history (id, at, who, event) VALUES (-7, 1, 'anna', 'paused')"
+            ),
+            -7,
+        ),
         (forge, 4),
         (insert, 1003),
     ],
@@ -255,6 +261,7 @@ Tampering = Callable[[sqlite3.Connection], object]
         "a line less",
         "the first less",
         "another order",
+        "before all",
         "forged",
         "inserted",
     ],
@@ -270,6 +277,7 @@ def test_whoever_tampers_is_found_out(desk: House, tamper: Tampering, line: int)
     assert f"the chain is broken at line {line} (" in ended.out
     said = json.loads(at(desk, "history", "verify", "--json").out)
     assert (False, line) == (said["ok"], said["gap"]["id"])
+    assert said["lines"] == len(listed(desk))
     assert 1 == at(desk, "ledger", "check").status
 
 

@@ -78,8 +78,8 @@ def verify_command(ctx: click.Context, *, wanted: str | None, config_path: Path 
     with opened_to_read(config) as ledger:
         if ledger is None:
             raise RefusedError("there is no ledger yet, and so no history")
+        head, gap = trail.walk(ledger.read)
         with ledger.read() as tx:
-            head, gap = trail.head(tx), trail.gap(tx)
             has_head = digest is None or digest == chain.BEGINNING or trail.has(tx, digest)
     lines = 0 if head is None else head.lines
     ends = (chain.BEGINNING if head is None else head.digest).hex()

@@ -73,10 +73,8 @@ def _report(raw: sqlite3.Connection, path: Path, revision: str, say: Say, *, ful
     engine = sa.create_engine("sqlite://", creator=lambda: sqlite.reader(path), poolclass=sa.NullPool)
     head, broken = None, []
     try:
-        with engine.connect() as tx:
-            head = trail.head(tx)
-            gap = trail.gap(tx)
-            broken = [] if gap is None else [gap_text(gap)]
+        head, gap = trail.walk(engine.connect)
+        broken = [] if gap is None else [gap_text(gap)]
     except DBAPIError as error:
         broken = [f"the history cannot be read: {error.orig}"]
     finally:

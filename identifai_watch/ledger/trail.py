@@ -1,6 +1,7 @@
 """History: what happened, by whom, to what. No line is ever changed or deleted, and each is chained to the one before."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +11,15 @@ import sqlalchemy as sa
 from identifai_watch.core import trail
 from identifai_watch.core.trail import BEGINNING, Entry
 from identifai_watch.ledger.schema import EPOCH, files, folders, history
+
+PAGE = 5_000
+"""Lines that one transaction reads: a long one would keep the write-ahead log from ending."""
+
+FIRST = -(2**63)
+"""Before every number that a line can have; ours begin with 1, a stranger's may not."""
+
+Transact = Callable[[], AbstractContextManager[sa.Connection]]
+"""Opens one short transaction."""
 
 # Whoever tampers may write an instant that no calendar knows: it is read as the number that it is.
 _COLUMNS = (
@@ -78,18 +88,22 @@ def head(tx: sa.Connection, *, before: datetime | None = None) -> Head | None:
     return Head(id=found.id, lines=number, digest=found.digest)
 
 
-def gap(tx: sa.Connection) -> Gap | None:
-    """Walk the whole chain, and return where it breaks first; None if it is whole."""
-    before = BEGINNING
-    query = sa.select(*_COLUMNS).order_by(history.c.id)
-    for row in tx.execute(query, execution_options={"yield_per": 1000}):
-        at = _instant(row.at)
-        if at is None:
-            return Gap(id=row.id, at=None, event=row.event)
-        before = trail.digest(before, _entry(row, at))
-        if before != row.digest:
-            return Gap(id=row.id, at=at, event=row.event)
-    return None
+def walk(read: Transact) -> tuple[Head | None, Gap | None]:
+    """Compute the whole chain anew, in many short transactions; return its end, and where it breaks first."""
+    after, lines, before = FIRST, 0, BEGINNING
+    gap: Gap | None = None
+    while True:
+        with read() as tx:
+            query = sa.select(*_COLUMNS).where(history.c.id > after).order_by(history.c.id)
+            page = tx.execute(query.limit(PAGE)).all()
+        for row in page:
+            at = _instant(row.at)
+            if gap is None and (at is None or trail.digest(before, _entry(row, at)) != row.digest):
+                gap = Gap(id=row.id, at=at, event=row.event)
+            after, before = row.id, row.digest
+        lines += len(page)
+        if len(page) < PAGE:
+            return (Head(id=after, lines=lines, digest=before) if lines else None), gap
 
 
 def _instant(microseconds: int) -> datetime | None:
@@ -115,11 +129,11 @@ def start_of(tx: sa.Connection, *, since: datetime | None = None, last: int | No
     else:
         ended = query.order_by(history.c.id.desc()).limit(last).subquery()
         first = tx.execute(sa.select(sa.func.min(ended.c.id))).scalar()
-    return 0 if first is None else first - 1
+    return FIRST if first is None else max(FIRST, first - 1)
 
 
 def lines(
-    tx: sa.Connection, *, after: int = 0, since: datetime | None = None, limit: int | None = None
+    tx: sa.Connection, *, after: int = FIRST, since: datetime | None = None, limit: int | None = None
 ) -> Iterator[Line]:
     """Iterate over the lines behind the line ``after`` in the order in which they were written."""
     query = (
