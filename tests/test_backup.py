@@ -318,18 +318,17 @@ def test_a_terminal_shows_how_far_a_copy_is(home: House) -> None:
 # Before a migration.
 
 
-def test_a_ledger_is_copied_before_its_schema_changes(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_ledger_is_copied_before_its_schema_changes(tmp_path: Path) -> None:
     """The copy beside it is of the old version and whole, and whoever opens it is told."""
     path = of_old(tmp_path / "ledger.db")
     with opened(path) as ledger, ledger.read() as tx:
         assert {"drop": 1} == views.folder_ids(tx, "studio")
+        assert tmp_path / f"ledger.db.before-{REVISION}" == ledger.copied_to
     copied = tmp_path / f"ledger.db.before-{REVISION}"
     assert ("0001", 1) == (backup.verified(copied).revision, backup.verified(copied).rows["folders"])
     assert 0o600 == stat.S_IMODE(copied.stat().st_mode)
-    assert str(copied) in caplog.text
-    opened(path).close()
+    with opened(path) as ledger:
+        assert ledger.copied_to is None
     assert {copied.name} == {name for name in there(tmp_path) if "before" in name}
 
 
@@ -393,7 +392,7 @@ def test_a_command_says_on_standard_error_that_it_made_a_copy(home: House) -> No
     code = "import sys; from identifai_watch.cli import main; sys.argv = sys.argv[1:]; main()"
     words = ["identifai-watch", "status", "--json", "--config", str(home.config_path)]
     ended = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
-    assert f"a copy as it was is {home.home}/state/ledger.db.before-{REVISION}" in ended.stderr
+    assert f"{home.home}/state/ledger.db.before-{REVISION} is what it was before." in ended.stderr
     assert json.loads(ended.stdout)["held"] == 0
 
 

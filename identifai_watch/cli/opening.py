@@ -12,6 +12,7 @@ import click
 
 from identifai_watch import config as configuration
 from identifai_watch.config import Config
+from identifai_watch.core.sidecar import shown
 from identifai_watch.errors import RefusedError
 from identifai_watch.ledger import Ledger
 
@@ -61,9 +62,12 @@ def _name_of(user: int) -> str:
 
 @contextmanager
 def opened(config: Config) -> Iterator[Ledger]:
-    """Open the ledger, and close it whatever happens."""
+    """Open the ledger, and close it whatever happens; say so if it was brought to this version by that."""
     ledger = Ledger(config.ledger.url, node=node())
     try:
+        if ledger.copied_to is not None:
+            copied = shown(os.fsencode(ledger.copied_to))
+            click.echo(f"The ledger was brought to this version; {copied} is what it was before.", err=True)
         yield ledger
     finally:
         ledger.close()

@@ -7,9 +7,9 @@ people are shown). Each change is one transaction. How a ledger is kept over the
 ``rebuild``, ``prune``, ``check`` and ``trail``.
 """
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import RLock
 from typing import Self
 
@@ -32,7 +32,7 @@ class Ledger:
     """One ledger, opened and brought to the schema of this version.
 
     Raises LedgerError if it was written by a newer version, lies on a network file system or is damaged; it is
-    not touched then.
+    not touched then. ``copied_to`` is where it lies as it was, if its schema was an older one.
     """
 
     def __init__(self, url: str, *, node: str) -> None:
@@ -47,6 +47,7 @@ class Ledger:
                 f"ledger.url: {parsed.get_backend_name()} is not supported; write sqlite:////path/to/ledger.db"
             )
         self.node = node
+        self.copied_to: Path | None = None
         self.lock = sqlite.NodeLock(parsed)
         self._writing = RLock()
         found = sqlite.prepare(parsed)
@@ -109,10 +110,7 @@ class Ledger:
             raise LedgerError(
                 f"the ledger was not brought to this version, for no copy of it could be made before that: {error}"
             ) from error
-        if made is not None:
-            # Whoever starts this version first is told, be it in a daemon's log or on a command's standard error.
-            log = logging.getLogger(__name__)
-            log.warning("the ledger is brought to this version; a copy as it was is %s", made.path)
+        self.copied_to = None if made is None else made.path
 
 
 __all__ = ["REVISION", "Ledger", "Standing", "Transaction", "standing"]
