@@ -33,6 +33,7 @@ MOODS: dict[str, dict[str, Any]] = {
     "it has no verdict": {"without": ("verdict",)},
     "it takes its time": {"delay": 3600},
 }
+DEEDS = ["nothing", "rewrite", "replace", "touch", "link", "move", "move out", "delete"]
 DESTINATIONS = tuple(str(outcome) for outcome in Outcome)
 HEATMAP = ".identifai.heatmap"
 HIDDEN = ".identifai-"
@@ -144,8 +145,11 @@ class Tree:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _picked(self, pick: int) -> Path | None:
+    def _picked(self, pick: int | str) -> Path | None:
+        """Return one of the files, by its number among them or by its place."""
         found = [] if self.is_away else self.media()
+        if isinstance(pick, str):
+            return self.drop / pick if self.drop / pick in found else None
         return found[pick % len(found)] if found else None
 
     # What other programs do.
@@ -210,21 +214,21 @@ class Tree:
             source.write_bytes(bytes_of(content))
             source.rename(path)
 
-    def rewrite(self, pick: int, content: str) -> None:
+    def rewrite(self, pick: int | str, content: str) -> None:
         """Write other bytes into a file."""
         with self._by_hand():
             path = self._picked(pick)
             if path is not None:
                 path.write_bytes(bytes_of(content))
 
-    def link(self, pick: int, place: str) -> None:
+    def link(self, pick: int | str, place: str) -> None:
         """Give a file a second name."""
         with self._by_hand():
             source, path = self._picked(pick), self._free(place)
             if source is not None and path is not None:
                 path.hardlink_to(source)
 
-    def copy(self, pick: int, place: str) -> None:
+    def copy(self, pick: int | str, place: str) -> None:
         """Copy a file, with times of old."""
         with self._by_hand():
             source, path = self._picked(pick), self._free(place)
@@ -232,29 +236,29 @@ class Tree:
                 shutil.copyfile(source, path)
                 os.utime(path, (OLD, OLD))
 
-    def touch(self, pick: int) -> None:
+    def touch(self, pick: int | str) -> None:
         """Change a file's mode and time."""
         with self._by_hand():
             path = self._picked(pick)
             if path is not None:
                 path.chmod(0o600)
-                os.utime(path, (OLD, OLD + pick))
+                os.utime(path, (OLD, OLD))
 
-    def delete(self, pick: int) -> None:
+    def delete(self, pick: int | str) -> None:
         """Delete a file."""
         with self._by_hand():
             path = self._picked(pick)
             if path is not None:
                 path.unlink()
 
-    def move(self, pick: int, place: str) -> None:
+    def move(self, pick: int | str, place: str) -> None:
         """Move a file inside the tree."""
         with self._by_hand():
             source, path = self._picked(pick), self._free(place)
             if source is not None and path is not None:
                 source.rename(path)
 
-    def move_out(self, pick: int) -> None:
+    def move_out(self, pick: int | str) -> None:
         """Move a file out of the tree."""
         with self._by_hand():
             path = self._picked(pick)
@@ -262,6 +266,24 @@ class Tree:
                 kept = self.outside / f"kept-{next(self._numbers)}"
                 path.rename(kept)
                 self.kept.append((kept, path))
+
+    def do(self, deed: str, place: str, content: str, to: str) -> None:
+        """Do something with the file at a place, if there is one."""
+        match deed:
+            case "rewrite":
+                self.rewrite(place, content)
+            case "replace":
+                self.rename_in(place, content, part=False)
+            case "touch":
+                self.touch(place)
+            case "link":
+                self.link(place, to)
+            case "move":
+                self.move(place, to)
+            case "move out":
+                self.move_out(place)
+            case "delete":
+                self.delete(place)
 
     def move_back(self, pick: int) -> None:
         """Move a file back that was moved out."""
@@ -389,7 +411,7 @@ class Vendor:
         assert is_idle, "a request was lost"
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
     """A point in the life of a daemon: so many ``operations`` on the disk into the job after ``jobs`` others like it.
 
@@ -400,12 +422,16 @@ class Point:
     jobs: int = 0
     operations: int | None = None
 
-    def is_reached(self, turn: Turn) -> bool:
-        """Tell whether this is the job."""
-        if self.what not in turn.job.label:
-            return False
-        self.jobs -= 1
-        return self.jobs < 0
+    def finder(self) -> Callable[[Turn], bool]:
+        """Return what tells of one job after another whether it is the one."""
+        left = self.jobs
+
+        def is_reached(turn: Turn) -> bool:
+            nonlocal left
+            left -= self.what in turn.job.label
+            return left < 0
+
+        return is_reached
 
 
 class World:
@@ -484,15 +510,17 @@ class World:
         if found:
             found[pick % len(found)].go_on(operations)
 
-    def run(self, until: Point | None = None) -> bool:
-        """Do all that can be done at this instant, or come to a point before; tell whether it was reached."""
+    def run(
+        self, is_reached: Callable[[Turn], bool] = lambda _: False, operations: int | None = None
+    ) -> bool:
+        """Do all that can be done at this instant, or hold in a job before; tell whether it came to that."""
         if self.daemon is None:
             return False
         for _ in range(ROUNDS):
             self.turn()
             while turns := self.workers.under_way():
-                if until is not None and until.is_reached(turns[0]):
-                    turns[0].go_on(until.operations)
+                if is_reached(turns[0]):
+                    turns[0].go_on(operations)
                     return True
                 turns[0].go_on()
             if self.workers.is_quiet():
@@ -503,13 +531,20 @@ class World:
         """Let time pass."""
         self.clock.wind(timedelta(seconds=seconds))
 
-    def live(self, seconds: float, until: Point | None = None) -> None:
+    def live(self, seconds: float, point: Point | None = None) -> None:
         """Let time pass, from one instant at which something is due to the next, or to a point in some job."""
         end = self.clock.now + timedelta(seconds=seconds)
+        until = () if point is None else (point.finder(), point.operations)
         for _ in range(INSTANTS):
-            if self.run(until) or self.clock.now >= end or self.daemon is None:
+            if self.run(*until) or self.clock.now >= end or self.daemon is None:
                 return
             self._wind_to_next(end)
+
+    def bring(self, place: str, content: str, point: Point) -> None:
+        """Let a file come, which a scan finds at once, and come to a point in some job, of that file or another."""
+        self.tree.rename_in(place, content, part=False)
+        self.desk.ask("reach", folder="drop")
+        self.live(12, point)
 
     def cut(self) -> None:
         """Cut the daemon: what its threads have not done they never do, and what they brought nobody takes."""

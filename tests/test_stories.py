@@ -26,7 +26,7 @@ from identifai_watch.core.model import Choice
 from identifai_watch.folder.look import ignore_sigio
 from identifai_watch.simulator import Endpoint, Fault, FaultKind, Simulator
 from tests.model_checks import check_meanwhile, check_rest
-from tests.model_world import CONTENTS, MOODS, PLACES, Point, World, new_ledger
+from tests.model_world import CONTENTS, DEEDS, MOODS, PLACES, Point, World, new_ledger
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "30"))
 STEPS = int(os.environ.get("MODEL_STEPS", "40"))
@@ -70,7 +70,8 @@ OPERATIONS = st.one_of(st.none(), st.integers(0, 13))
 JOBS = st.sampled_from(["upload", "deliver", "ask", "look", "digest", "scan", "deliver", "upload"])
 """What the daemon's threads do, by words in their labels."""
 
-JUMPS = st.sampled_from([0, 0, 0, 1, 2])
+POINT = st.builds(Point, what=JOBS, jobs=st.sampled_from([0, 0, 0, 1, 2]), operations=OPERATIONS)
+DEED = st.sampled_from(DEEDS)
 
 PLACE = st.sampled_from(PLACES)
 CONTENT = st.sampled_from(CONTENTS)
@@ -270,19 +271,19 @@ class Story(RuleBasedStateMachine):
         self.world.work_a_little(pick, operations)
 
     @precondition(is_up)
-    @rule(place=PLACE, content=CONTENT, what=JOBS, jobs=JUMPS, operations=OPERATIONS)
-    def live_until(self, place: str, content: str, what: str, jobs: int, operations: int | None) -> None:
-        """Let a file come, and hold the daemon in the middle of some job: what comes next comes there."""
-        self.world.tree.rename_in(place, content, part=False)
-        self.world.desk.ask("reach", folder="drop")
-        self.world.live(12, Point(what=what, jobs=jobs, operations=operations))
+    @rule(place=PLACE, content=CONTENT, point=POINT, deed=DEED, other=CONTENT, to=PLACE)
+    def live_until(self, place: str, content: str, point: Point, deed: str, other: str, to: str) -> None:
+        """Let a file come, hold the daemon in the middle of some job, and do something with the file meanwhile."""
+        self.world.bring(place, content, point)
+        self.world.tree.do(deed, place, other, to)
 
     @precondition(is_up)
-    @rule(place=PLACE, content=CONTENT, what=JOBS, jobs=JUMPS, operations=OPERATIONS)
-    def cut_at(self, place: str, content: str, what: str, jobs: int, operations: int | None) -> None:
-        """Let a file come, cut the daemon in the middle of some job, and start another."""
-        self.live_until(place, content, what, jobs, operations)
+    @rule(place=PLACE, content=CONTENT, point=POINT, deed=DEED, other=CONTENT, to=PLACE)
+    def cut_at(self, place: str, content: str, point: Point, deed: str, other: str, to: str) -> None:
+        """Let a file come, cut the daemon in the middle of some job, do something with the file, and start another."""
+        self.world.bring(place, content, point)
         self.world.cut()
+        self.world.tree.do(deed, place, other, to)
         self.world.start()
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 2, 7, 16, 61, 300, 660, 3600, 90_000]))
