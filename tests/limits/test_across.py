@@ -5,7 +5,6 @@ from pathlib import Path
 
 from tests.harness import MEDIA, SUFFIX, House, house, wait_for
 from tests.namespaces import mount_memory, own_mounts
-from tests.test_crash import kill
 
 LARGE = 120_000_000
 """Bytes that are not copied in an instant."""
@@ -45,7 +44,8 @@ def test_killed_in_the_midst_of_a_copy_to_another_file_system(tmp_path: Path) ->
         with home.process() as process:
             whole = large(home, "large.mp4")
             wait_for(lambda: is_under_way(disk), "it is being copied")
-            kill(process)
+            process.kill()
+            process.wait()
         assert not (disk / "large.mp4").exists()
         assert whole == (home.drop / "large.mp4").read_bytes()
         with home.process():

@@ -153,13 +153,13 @@ def test_what_others_are_told(tmp_path: Path) -> None:
         colleague = other | {"extra_groups": [STRANGER]}
         with home.process(**options):
             home.sidecar(picture(home.drop / "a.png"))
-            looked = [home.command("status", "--json", **who) for who in (options, colleague)]
-            refused = [home.command(verb, **other) for verb in ("status", "list")]
+            looked = home.command("status", "--json", **colleague)
+            refused = [home.command("status", **other)]
             checked = home.command("check", **other)
-        refused += [home.command("status", **who) for who in (colleague, other)]
+        refused += [home.command("list", **colleague)]
         ledger = tmp_path / "state" / "ledger.db"
 
-    assert [1, 1] == [json.loads(done.stdout)["files"]["delivered"] for done in looked]
+    assert 1 == json.loads(looked.stdout)["files"]["delivered"]
     whoever = f"identifai-watch: ledger.url: {ledger} cannot be used by user {ANOTHER} "
     remedy = "; run this as the service's user"
     for done in refused:
