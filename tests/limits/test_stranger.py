@@ -77,10 +77,12 @@ def test_who_writes_to_a_file_of_others_cannot_be_told(tmp_path: Path) -> None:
 
 
 def shut(home: House) -> Path:
-    """Have a directory in the drop folder, with a picture in it, that the stranger may not enter; return the picture."""
-    inside = picture(home.drop / "a" / "shut" / "inside.png")
-    inside.parent.chmod(0o700)
-    return inside
+    """Have a directory in the drop folder that only root may enter, and then a picture in it; return the picture."""
+    place = home.drop / "a" / "shut"
+    place.mkdir(parents=True, exist_ok=True)
+    os.chown(place, 0, 0)
+    place.chmod(0o700)
+    return picture(place / "inside.png")
 
 
 def test_a_sub_tree_that_may_not_be_read_is_named_and_the_rest_is_judged(tmp_path: Path) -> None:
@@ -91,7 +93,6 @@ def test_a_sub_tree_that_may_not_be_read_is_named_and_the_rest_is_judged(tmp_pat
             os.chown(place, STRANGER, STRANGER)
         with home.process(**options):
             home.sidecar(known)
-            os.chown(known.parent, 0, 0)
             late = shut(home)
             named = wait_for(lambda: said(home, "directory cannot be listed"), "it is named")
             home.sidecar(picture(home.drop / "first.png"))
