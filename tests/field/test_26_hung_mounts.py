@@ -40,33 +40,43 @@ def told(home: House, event: str) -> set[str]:
 
 
 def test_what_hangs_or_is_broken_stops_nobody_else(tmp_path: Path) -> None:
-    """One mount hangs, three answer with errors: a healthy folder is judged, all is told, the stop ends with 0."""
+    """One mount hangs, four answer with errors: others are judged, all is told, nothing is gone, the stop ends with 0."""
     quick = {"settle_seconds": 0.2, "rescan_seconds": 0.3, "existing": "judge"}
     with house(tmp_path) as home, hung_mount(tmp_path / "hung"), ExitStack() as mounts:
-        alive = folders(home, healthy={"rescan_seconds": 0.3}, **{name: {} for name in BROKEN})
+        often = {"rescan_seconds": 0.3}
+        alive = folders(home, healthy=often, nested=often, **{name: {} for name in BROKEN})
         hung = {"path": str(tmp_path / "hung"), "name": "hung", "events": "off"}
         home.more = {"folder": [*alive, quick | hung]}
-        known = picture(tmp_path / "stale" / "known.png")
+        known = [picture(tmp_path / "stale" / "known.png"), picture(tmp_path / "nested" / "in" / "deep.png")]
         with home.process():
-            home.sidecar(known)
+            for path in known:
+                home.sidecar(path)
+        mounts.enter_context(broken_mount(tmp_path / "nested" / "in", errno.EIO))
         for name, error in BROKEN.items():
             mounts.enter_context(broken_mount(tmp_path / name, error))
         with home.process() as process:
-            home.sidecar(picture(tmp_path / "healthy" / "x.png"))
+            wait_for(lambda: told(home, "directory cannot be listed"), "a mount inside a folder is broken")
+            home.sidecar(picture(tmp_path / "healthy" / "x.png"))  # which takes longer than several scans
             wait_for(lambda: told(home, "folder unavailable") >= set(BROKEN), "the broken ones are told")
             status = wait_for(lambda: _status_with_broken(home), "status shows them")
             assert "ok" == status["healthy"]["health"]
             for name, error in BROKEN.items():
                 assert os.strerror(error) in status[name]["reason"]
+            assert {"delivered"} == set(states(home).values())
             mounts.close()
             wait_for(lambda: told(home, "folder available again") >= set(BROKEN), "they are back", 120)
             home.sidecar(picture(tmp_path / "stale" / "new.png"))
             process.send_signal(signal.SIGTERM)
             assert Exit.OK == process.wait(20)
         charged = [submission.sha256 for submission in home.simulator.state.charged]
-        assert sorted(map(sha256, ("known.png", "x.png", "new.png"))) == sorted(charged)
-        states = {line.file.path: str(line.file.state) for line in home.lines()}
-        assert {b"known.png": "delivered", b"x.png": "delivered", b"new.png": "delivered"} == states
+        names = ("known.png", "in/deep.png", "x.png", "new.png")
+        assert sorted(sha256(Path(name).name) for name in names) == sorted(charged)
+        assert dict.fromkeys(names, "delivered") == states(home)
+
+
+def states(home: House) -> dict[str, str]:
+    """Return how each file that the ledger knows stands, by its path."""
+    return {os.fsdecode(line.file.path): str(line.file.state) for line in home.lines()}
 
 
 def _status_with_broken(home: House) -> dict[str, dict[str, Any]] | None:
