@@ -112,3 +112,4 @@ def test_what_changes_or_disappears_while_it_is_hashed_is_not_sent(
         assert [sha256] == charged(home)
         assert 1 == home.simulator.state.arrived(Endpoint.UPLOAD)
         assert [other.name] == list(home.sidecars())
+        assert {sha256.hex()} == {line["sha256"] for line in home.logged() if line["event"] == "admitted"}
