@@ -3,7 +3,7 @@
 As met elsewhere: something is kept for every file that ever came, a descriptor is left open here and a thread there;
 after weeks the program is ended by the kernel, or can open nothing more.
 
-Here what is in memory are the files on their way, and no more. This is the short form of the soak test: some hundred
+Here what is in memory are the files on their way, and no more. This is the short form of the soak test: a hundred
 files pass through the real process in batches, and after the first ones neither descriptors nor threads nor, by the
 size of a file, resident memory grow with their number. (What keeps less than that for each is the soak test's to find.)
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.harness import House, house, wait_for
 from tests.watching import picture
 
-BATCH = 30
+BATCH = 20
 WARM = 2
 BATCHES = 6
 CONTENT = 256 * 1024
