@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import structlog
 
-from identifai_watch.core.model import FileState, Label, Outcome
+from identifai_watch.core.model import Choice, FileState, Label, Outcome
 from identifai_watch.daemon import Daemon
 from identifai_watch.ledger import Ledger, desk, views
 from identifai_watch.ledger.views import Line
@@ -33,7 +33,10 @@ MOODS: dict[str, dict[str, Any]] = {
     "it has no verdict": {"without": ("verdict",)},
     "it takes its time": {"delay": 3600},
 }
-DEEDS = ["nothing", "rewrite", "replace", "touch", "link", "move", "move out", "delete"]
+WAYS = ["whole", "slowly", "reserved", "empty first", "from outside", "from .part"]
+DEEDS = ["nothing", "rewrite", "replace", "touch", "link", "copy", "move", "move out", "delete"]
+TROUBLES = ["key", "terms", "credits", "slow", "forgetful"]
+VERBS = ["pause", "resume", "retry", "retry all", "decide", "rejudge", "release", "judge"]
 DESTINATIONS = tuple(str(outcome) for outcome in Outcome)
 HEATMAP = ".identifai.heatmap"
 HIDDEN = ".identifai-"
@@ -154,6 +157,18 @@ class Tree:
 
     # What other programs do.
 
+    def come(self, place: str, content: str, way: str) -> None:
+        """Let a file come to a place; only a rename puts it over another."""
+        match way:
+            case "slowly":
+                self.open(place, content)
+            case "reserved" | "empty first":
+                self.reserve(place, content, is_empty=way == "empty first")
+            case "from outside" | "from .part":
+                self.rename_in(place, content, part=way == "from .part")
+            case _:
+                self.create(place, content)
+
     def create(self, place: str, content: str) -> None:
         """Write a whole file, if the place is free."""
         with self._by_hand():
@@ -173,31 +188,30 @@ class Tree:
                 self.writers.append((writer, [whole[third : 2 * third], whole[2 * third :]]))
 
     def write_on(self, pick: int) -> None:
-        """Write the next part of an open file; close it if there is none."""
-        if not self.writers:
+        """Go on with one of the files that are written slowly or wait to be filled."""
+        number = pick % (len(self.writers) + len(self.reserved))
+        if number >= len(self.writers):
+            self._fill(*self.reserved.pop(number - len(self.writers)))
             return
         with self._by_hand():
-            writer, parts = self.writers[pick % len(self.writers)]
+            writer, parts = self.writers[number]
             if parts:
                 writer.write(parts.pop(0))
             else:
-                self.writers.remove((writer, parts))
+                self.writers.pop(number)
                 writer.close()
 
-    def preallocate(self, place: str, content: str, *, empty: bool) -> None:
+    def reserve(self, place: str, content: str, *, is_empty: bool) -> None:
         """Reserve a file."""
         with self._by_hand():
             path = self._free(place)
             if path is not None:
                 whole = bytes_of(content)
-                path.write_bytes(b"" if empty else bytes(len(whole)))
+                path.write_bytes(b"" if is_empty else bytes(len(whole)))
                 self.reserved.append((path, whole))
 
-    def fill(self, pick: int) -> None:
+    def _fill(self, path: Path, whole: bytes) -> None:
         """Fill a reserved file, if it still lies there."""
-        if not self.reserved:
-            return
-        path, whole = self.reserved.pop(pick % len(self.reserved))
         with self._by_hand():
             if path.exists() and not any(path.read_bytes()):
                 with path.open("r+b", buffering=0) as writer:
@@ -267,23 +281,26 @@ class Tree:
                 path.rename(kept)
                 self.kept.append((kept, path))
 
-    def do(self, deed: str, place: str, content: str, to: str) -> None:
-        """Do something with the file at a place, if there is one."""
+    def do(self, which: int | str, deed: str, content: str, to: str) -> None:
+        """Do something with a file, by its number among all or by its place."""
+        path = self._picked(which)
         match deed:
             case "rewrite":
-                self.rewrite(place, content)
-            case "replace":
-                self.rename_in(place, content, part=False)
+                self.rewrite(which, content)
+            case "replace" if path is not None:
+                self.rename_in(str(path.relative_to(self.drop)), content, part=False)
             case "touch":
-                self.touch(place)
+                self.touch(which)
             case "link":
-                self.link(place, to)
+                self.link(which, to)
+            case "copy":
+                self.copy(which, to)
             case "move":
-                self.move(place, to)
+                self.move(which, to)
             case "move out":
-                self.move_out(place)
+                self.move_out(which)
             case "delete":
-                self.delete(place)
+                self.delete(which)
 
     def move_back(self, pick: int) -> None:
         """Move a file back that was moved out."""
@@ -334,10 +351,8 @@ class Tree:
     def finish(self) -> None:
         """Put the root back, close what is open and fill what was reserved."""
         self.put_back()
-        while self.writers:
+        while self.writers or self.reserved:
             self.write_on(0)
-        while self.reserved:
-            self.fill(0)
 
     def close(self) -> None:
         """Leave nothing open."""
@@ -383,22 +398,22 @@ class Vendor:
         entry = Scripted(sha256=found.hex(), classification=wrong, **MOODS[mood])
         self.change(verdicts=(entry, *self.simulator.script.verdicts[:2]))
 
-    def forget(self) -> None:
-        """Forget every analysis."""
-        self.forgot += 1
-        self._charged, self._taken = self.charged, self.taken
-        self.simulator.restart(self.simulator.script)
-
-    def bar(self, trouble: str) -> None:
-        """Refuse the account."""
+    def be_difficult(self, trouble: str) -> None:
+        """Refuse the account, have no verdict ready until told otherwise, or forget every analysis."""
         self.faults += 1
         match trouble:
             case "key":
                 self.change(key="another")
             case "terms":
                 self.change(terms_accepted=False)
-            case _:
+            case "credits":
                 self.change(credits=float(len(self.simulator.state.charged)))
+            case "slow":
+                self.change(delay=3600)
+            case _:
+                self.forgot += 1
+                self._charged, self._taken = self.charged, self.taken
+                self.simulator.restart(self.simulator.script)
 
     def be_well(self) -> None:
         """Do all as it should be done."""
@@ -689,11 +704,29 @@ class Desk:
         with self._world.ledger() as ledger, ledger.write() as tx:
             desk.ask(tx, verb, arguments, who="anna", now=self._world.clock.now)
 
-    def ask_of(self, pick: int, verb: str, **arguments: Any) -> None:
-        """Ask for something about one of the files that the ledger knows."""
+    def ask_of(self, which: int | str, verb: str, choice: Choice) -> None:
+        """Ask for something; if it is about a file, of one that the ledger knows, by number or by place."""
+        match verb:
+            case "pause" | "resume":
+                self.ask(verb)
+            case "retry all":
+                self.ask("retry", stuck=True)
+            case "release":
+                self.ask(verb, limit=1)
+            case "judge":
+                place = PLACES[which % len(PLACES)] if isinstance(which, int) else which
+                self.ask(verb, path=str(self._world.tree.drop / place))
+            case "decide":
+                self.ask(verb, files=self._files(which), choice=choice, reason="seen it being made")
+            case _:
+                self.ask(verb, files=self._files(which))
+
+    def _files(self, which: int | str) -> list[int]:
         lines = self._world.lines()
-        if lines:
-            self.ask(verb, files=[lines[pick % len(lines)].file.id], **arguments)
+        if isinstance(which, str):
+            lines = [line for line in lines if line.file.path == which.encode()][-1:]
+            which = 0
+        return [lines[which % len(lines)].file.id] if lines else []
 
     def decisions(self) -> dict[int, str]:
         """Return what was decided last, by the number of the file."""

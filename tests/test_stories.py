@@ -26,10 +26,21 @@ from identifai_watch.core.model import Choice
 from identifai_watch.folder.look import ignore_sigio
 from identifai_watch.simulator import Endpoint, Fault, FaultKind, Simulator
 from tests.model_checks import check_meanwhile, check_rest
-from tests.model_world import CONTENTS, DEEDS, MOODS, PLACES, Point, World, new_ledger
+from tests.model_world import (
+    CONTENTS,
+    DEEDS,
+    MOODS,
+    PLACES,
+    TROUBLES,
+    VERBS,
+    WAYS,
+    Point,
+    World,
+    new_ledger,
+)
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "30"))
-STEPS = int(os.environ.get("MODEL_STEPS", "40"))
+STEPS = int(os.environ.get("MODEL_STEPS", "25"))
 SEED = os.environ.get("MODEL_SEED")
 SHRINKS = os.environ.get("MODEL_SHRINK", "0") == "1"
 
@@ -64,7 +75,7 @@ def faults() -> st.SearchStrategy[Fault]:
     ).filter(lambda fault: not (fault.carried_out and fault.status in TAKES_NOTHING))
 
 
-OPERATIONS = st.one_of(st.none(), st.integers(0, 13))
+OPERATIONS = st.one_of(st.none(), st.just(0), st.integers(1, 13))
 """How many operations on the disk a job is let do; None is all of them."""
 
 JOBS = st.sampled_from(["upload", "deliver", "ask", "look", "digest", "scan", "deliver", "upload"])
@@ -72,6 +83,7 @@ JOBS = st.sampled_from(["upload", "deliver", "ask", "look", "digest", "scan", "d
 
 POINT = st.builds(Point, what=JOBS, jobs=st.sampled_from([0, 0, 0, 1, 2]), operations=OPERATIONS)
 DEED = st.sampled_from(DEEDS)
+CHOICE = st.sampled_from(Choice)
 
 PLACE = st.sampled_from(PLACES)
 CONTENT = st.sampled_from(CONTENTS)
@@ -96,24 +108,14 @@ def is_there(story: "Story") -> bool:
     return not story.world.tree.is_away
 
 
-def is_away(story: "Story") -> bool:
-    """Tell whether the root was moved away."""
-    return story.world.tree.is_away
-
-
 def has_media(story: "Story") -> bool:
     """Tell whether there are files to do something with."""
     return is_there(story) and bool(story.world.tree.media())
 
 
-def has_writers(story: "Story") -> bool:
-    """Tell whether a file is held open."""
-    return bool(story.world.tree.writers)
-
-
-def has_reserved(story: "Story") -> bool:
-    """Tell whether there is a file whose room was reserved."""
-    return bool(story.world.tree.reserved)
+def is_being_written(story: "Story") -> bool:
+    """Tell whether a file is held open, or its room is reserved."""
+    return bool(story.world.tree.writers or story.world.tree.reserved)
 
 
 def has_kept(story: "Story") -> bool:
@@ -149,87 +151,27 @@ class Story(RuleBasedStateMachine):
     # What other programs do to the tree.
 
     @precondition(is_there)
-    @rule(place=PLACE, content=CONTENT)
-    def create(self, place: str, content: str) -> None:
-        """Write a whole file."""
-        self.world.tree.create(place, content)
+    @rule(place=PLACE, content=CONTENT, way=st.sampled_from(WAYS))
+    def come(self, place: str, content: str, way: str) -> None:
+        """Let a file come: whole, slowly, with its room reserved before, or by a rename."""
+        self.world.tree.come(place, content, way)
 
-    @precondition(is_there)
-    @rule(place=PLACE, content=CONTENT)
-    def write_slowly(self, place: str, content: str) -> None:
-        """Begin to write a file, and hold it open."""
-        self.world.tree.open(place, content)
-
-    @precondition(has_writers)
+    @precondition(is_being_written)
     @rule(pick=PICK)
     def write_on(self, pick: int) -> None:
-        """Write the next part of a file that is held open, or close it."""
+        """Write the next part of a file, fill one whose room was reserved, or close one that is held open."""
         self.world.tree.write_on(pick)
 
-    @precondition(is_there)
-    @rule(place=PLACE, content=CONTENT, empty=st.booleans())
-    def preallocate(self, place: str, content: str, empty: bool) -> None:  # noqa: FBT001 - drawn by its name
-        """Reserve the room of a file, or its name alone, and close it."""
-        self.world.tree.preallocate(place, content, empty=empty)
-
-    @precondition(has_reserved)
-    @rule(pick=PICK)
-    def fill(self, pick: int) -> None:
-        """Fill a file whose room was reserved."""
-        self.world.tree.fill(pick)
-
-    @precondition(is_there)
-    @rule(place=PLACE, content=CONTENT, part=st.booleans())
-    def rename_in(self, place: str, content: str, part: bool) -> None:  # noqa: FBT001 - drawn by its name
-        """Give a whole file its name by a rename, over another one if that has it: from outside, or from ``.part``."""
-        self.world.tree.rename_in(place, content, part=part)
-
     @precondition(has_media)
-    @rule(pick=PICK, content=CONTENT)
-    def rewrite(self, pick: int, content: str) -> None:
-        """Write other bytes into a file that is there."""
-        self.world.tree.rewrite(pick, content)
-
-    @precondition(has_media)
-    @rule(pick=PICK, place=PLACE)
-    def link(self, pick: int, place: str) -> None:
-        """Give a file a second name."""
-        self.world.tree.link(pick, place)
-
-    @precondition(has_media)
-    @rule(pick=PICK, place=PLACE)
-    def copy_with_old_times(self, pick: int, place: str) -> None:
-        """Copy a file with the times of another year."""
-        self.world.tree.copy(pick, place)
-
-    @precondition(has_media)
-    @rule(pick=PICK)
-    def touch(self, pick: int) -> None:
-        """Change a file's mode and time, and nothing of its content."""
-        self.world.tree.touch(pick)
-
-    @precondition(has_media)
-    @rule(pick=PICK)
-    def delete(self, pick: int) -> None:
-        """Delete a file."""
-        self.world.tree.delete(pick)
-
-    @precondition(has_media)
-    @rule(pick=PICK, place=PLACE)
-    def move_inside(self, pick: int, place: str) -> None:
-        """Move a file to another place of the tree."""
-        self.world.tree.move(pick, place)
-
-    @precondition(has_media)
-    @rule(pick=PICK)
-    def move_out(self, pick: int) -> None:
-        """Move a file out of the tree."""
-        self.world.tree.move_out(pick)
+    @rule(pick=PICK, deed=DEED, other=CONTENT, to=PLACE)
+    def do(self, pick: int, deed: str, other: str, to: str) -> None:
+        """Do something with a file that is there, the daemon's results too."""
+        self.world.tree.do(pick, deed, other, to)
 
     @precondition(has_kept)
     @rule(pick=PICK)
     def move_back(self, pick: int) -> None:
-        """Move a file back to where it was."""
+        """Move a file back that was moved out of the tree."""
         self.world.tree.move_back(pick)
 
     @precondition(is_there)
@@ -244,17 +186,13 @@ class Story(RuleBasedStateMachine):
         """Give a directory of the tree another name, with all that is in it."""
         self.world.tree.rename_directory()
 
-    @precondition(is_there)
     @rule(emptied=st.booleans())
-    def take_the_root_away(self, emptied: bool) -> None:  # noqa: FBT001 - drawn by its name
-        """Move the root away; an empty directory may come in its place."""
-        self.world.tree.take_away(emptied=emptied)
-
-    @precondition(is_away)
-    @rule()
-    def put_the_root_back(self) -> None:
-        """Move the root back."""
-        self.world.tree.put_back()
+    def move_the_root(self, emptied: bool) -> None:  # noqa: FBT001 - drawn by its name
+        """Move the root away, where an empty directory may come in its place, or back."""
+        if self.world.tree.is_away:
+            self.world.tree.put_back()
+        else:
+            self.world.tree.take_away(emptied=emptied)
 
     # The daemon, and time.
 
@@ -272,10 +210,10 @@ class Story(RuleBasedStateMachine):
 
     @precondition(is_up)
     @rule(place=PLACE, content=CONTENT, point=POINT, deed=DEED, other=CONTENT, to=PLACE)
-    def live_until(self, place: str, content: str, point: Point, deed: str, other: str, to: str) -> None:
+    def meddle_at(self, place: str, content: str, point: Point, deed: str, other: str, to: str) -> None:
         """Let a file come, hold the daemon in the middle of some job, and do something with the file meanwhile."""
         self.world.bring(place, content, point)
-        self.world.tree.do(deed, place, other, to)
+        self.world.tree.do(place, deed, other, to)
 
     @precondition(is_up)
     @rule(place=PLACE, content=CONTENT, point=POINT, deed=DEED, other=CONTENT, to=PLACE)
@@ -283,13 +221,22 @@ class Story(RuleBasedStateMachine):
         """Let a file come, cut the daemon in the middle of some job, do something with the file, and start another."""
         self.world.bring(place, content, point)
         self.world.cut()
-        self.world.tree.do(deed, place, other, to)
+        self.world.tree.do(place, deed, other, to)
         self.world.start()
 
-    @rule(seconds=st.sampled_from([0.1, 0.5, 2, 7, 16, 61, 300, 660, 3600, 90_000]))
-    def wind(self, seconds: float) -> None:
-        """Let time pass, unattended."""
-        self.world.wind(seconds)
+    @precondition(is_up)
+    @rule(place=PLACE, content=CONTENT, point=POINT, verb=st.sampled_from(VERBS), choice=CHOICE)
+    def ask_at(self, place: str, content: str, point: Point, verb: str, choice: Choice) -> None:
+        """Let a file come, hold the daemon in the middle of some job, and ask for something about the file."""
+        self.world.bring(place, content, point)
+        self.world.desk.ask_of(place, verb, choice)
+
+    @precondition(is_up)
+    @rule(place=PLACE, content=CONTENT, point=POINT)
+    def stop_at(self, place: str, content: str, point: Point) -> None:
+        """Let a file come, and stop the daemon in the middle of some job."""
+        self.world.bring(place, content, point)
+        self.world.stop()
 
     @precondition(is_up)
     @rule(seconds=st.sampled_from([2, 7, 61]))
@@ -297,29 +244,21 @@ class Story(RuleBasedStateMachine):
         """Let time pass while the daemon does what it has to."""
         self.world.live(seconds)
 
+    @rule(seconds=st.sampled_from([0.1, 0.5, 2, 7, 16, 61, 300, 660, 3600, 90_000]))
+    def wind(self, seconds: float) -> None:
+        """Let time pass, unattended."""
+        self.world.wind(seconds)
+
     @precondition(is_up)
     @rule()
     def cut(self) -> None:
-        """Cut the daemon where it stands, and start another."""
-        self.world.cut()
-        self.world.start()
-
-    @precondition(is_up)
-    @rule()
-    def cut_and_stay_down(self) -> None:
         """Cut the daemon where it stands."""
         self.world.cut()
-
-    @precondition(is_up)
-    @rule()
-    def stop(self) -> None:
-        """Stop the daemon."""
-        self.world.stop()
 
     @precondition(is_down)
     @rule()
     def start(self) -> None:
-        """Start the daemon, if none runs."""
+        """Start the daemon."""
         self.world.start()
 
     # The vendor, and the account.
@@ -334,20 +273,10 @@ class Story(RuleBasedStateMachine):
         """Have one content judged badly."""
         self.world.vendor.misjudge(content, mood)
 
-    @rule(delay=st.sampled_from([0, 3600]))
-    def take_time(self, delay: float) -> None:
-        """Have no verdict ready until told otherwise."""
-        self.world.vendor.change(delay=delay)
-
-    @rule()
-    def forget(self) -> None:
-        """Have the vendor forget every analysis."""
-        self.world.vendor.forget()
-
-    @rule(trouble=st.sampled_from(["key", "terms", "credits"]))
-    def bar(self, trouble: str) -> None:
-        """Have the vendor refuse the account."""
-        self.world.vendor.bar(trouble)
+    @rule(trouble=st.sampled_from(TROUBLES))
+    def be_difficult(self, trouble: str) -> None:
+        """Refuse the account, take long, or forget every analysis."""
+        self.world.vendor.be_difficult(trouble)
 
     @rule()
     def be_well(self) -> None:
@@ -356,40 +285,10 @@ class Story(RuleBasedStateMachine):
 
     # The operators.
 
-    @rule(verb=st.sampled_from(["pause", "resume"]))
-    def hold_up(self, verb: str) -> None:
-        """Pause, or resume."""
-        self.world.desk.ask(verb)
-
-    @rule(pick=PICK)
-    def retry(self, pick: int) -> None:
-        """Try a file again."""
-        self.world.desk.ask_of(pick, "retry")
-
-    @rule()
-    def retry_all(self) -> None:
-        """Try again all that is stuck."""
-        self.world.desk.ask("retry", stuck=True)
-
-    @rule(pick=PICK, choice=st.sampled_from(Choice))
-    def decide(self, pick: int, choice: Choice) -> None:
-        """Decide what a file is."""
-        self.world.desk.ask_of(pick, "decide", choice=choice, reason="seen it being made")
-
-    @rule(pick=PICK)
-    def rejudge(self, pick: int) -> None:
-        """Have a file judged anew, and pay for it."""
-        self.world.desk.ask_of(pick, "rejudge")
-
-    @rule(limit=st.sampled_from([1, None]))
-    def release(self, limit: int | None) -> None:
-        """Release what is held of the archive."""
-        self.world.desk.ask("release", limit=limit)
-
-    @rule(place=PLACE)
-    def judge(self, place: str) -> None:
-        """Have a file judged first."""
-        self.world.desk.ask("judge", path=str(self.world.tree.drop / place))
+    @rule(pick=PICK, verb=st.sampled_from(VERBS), choice=CHOICE)
+    def ask(self, pick: int, verb: str, choice: Choice) -> None:
+        """Ask for something, about one of the files if it is about one."""
+        self.world.desk.ask_of(pick, verb, choice)
 
     @invariant()
     def nothing_is_lost_and_nobody_lies(self) -> None:
