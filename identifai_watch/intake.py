@@ -79,7 +79,9 @@ class Intake:
         self._whole = Whole()
         self._digesting: set[int] = set()
         self._batches = count()
-        self._is_archived = False
+        self._unlisted: frozenset[bytes] | None = None
+        """Directories whose archive is not known yet; None before the first full scan."""
+
         self._released_at = shift.clock()
 
     # What the loop asks.
@@ -88,7 +90,7 @@ class Intake:
         """Begin: what was left alone under other rules is looked at anew."""
         known = intake.folder(tx, self._shift.ledger.node, self.folder.name)
         self.folder_id = known.id
-        self._is_archived = known.archived_at is not None
+        self._unlisted = None if known.archived_at is None else frozenset()
         self.patrol.open(known.id)
         kept = {self._rules_key, LEFT_WITHDRAWN}
         if self.folder.existing is not Existing.JUDGE:
@@ -474,7 +476,7 @@ class Intake:
             match finding:
                 case New(path=path) | Changed(path=path) if self._is_on_its_way(path):
                     pass
-                case New() if not self._is_archived:
+                case New(path=path) if self._is_of_archive(path):
                     self._found_archive(tx, finding)
                 case Changed() if self._rests(tx, finding):
                     pass
@@ -544,18 +546,32 @@ class Intake:
 
     def _moved(self) -> None:
         """Take what lies on another file system for an archive once more."""
-        self._is_archived = False
+        self._unlisted = None
+
+    def _is_of_archive(self, path: bytes) -> bool:
+        """Tell whether what a scan finds at ``path`` was there before the daemon, as far as is known."""
+        if not self._unlisted:
+            return self._unlisted is None
+        return (
+            any(path.startswith(above + b"/") for above in self._unlisted if above) or b"" in self._unlisted
+        )
 
     def _archive(self, tx: Transaction, summary: Summary) -> None:
-        """End the first full scan: a small archive is judged all the same, a large one stays held.
+        """End a full scan: a small archive is judged all the same, a large one stays held.
 
-        While a directory cannot be listed, what is in it would be taken for new later: the archive is not yet known.
+        What is in a directory that could not be listed is of the archive until it could be; elsewhere, what is found
+        from now on is news.
         """
-        if not self._is_archived and summary.unlisted == 0:
-            self._is_archived = True
-            held = intake.archived(tx, self.folder_id, self._shift.clock(), self.folder.existing_hold_above)
-            if held:
-                self._log.warning("archive held", files=held, remedy="identifai-watch backlog release")
+        if self._unlisted is not None and not self._unlisted:
+            return
+        is_first, self._unlisted = self._unlisted is None, frozenset(self.patrol.unlisted)
+        is_whole = summary.unlisted == 0
+        if not is_first and not is_whole:
+            return
+        above = self.folder.existing_hold_above
+        held = intake.archived(tx, self.folder_id, self._shift.clock(), above, is_whole=is_whole)
+        if held:
+            self._log.warning("archive held", files=held, remedy="identifai-watch backlog release")
 
     def _plan(
         self,

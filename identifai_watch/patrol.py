@@ -4,6 +4,7 @@
 folder's own, so that a mount that hangs stops nobody else. What is found is handed on.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -43,6 +44,9 @@ PULSE = 5.0
 
 SCAN_SHARE = 10
 """A scan never takes more than a tenth of the time: the next one waits ten times as long as the last one took."""
+
+FEW_UNLISTED = 3
+"""So many directories that cannot be listed are named where the folder is shown; the log names them all."""
 
 Result = TypeVar("Result")
 
@@ -120,7 +124,8 @@ class Patrol:
         self._scan_at = self._scan_began = self._rested_at = shift.clock()
         self._scan_took = timedelta(0)
         self._subtrees: list[bytes] = []
-        self._unlisted: dict[bytes, str] = {}
+        self.unlisted: dict[bytes, str] = {}
+        self._unlisted_lately: set[bytes] = set()
         self._retry = FIRST_RETRY
         self._accepts_any = False
         self._filesystem: str | None = None
@@ -238,12 +243,22 @@ class Patrol:
             "path": str(self._folder.path),
             "health": self.health,
             "mode": self.mode,
-            "reason": self.reason,
+            "reason": self._remark(),
             "last_scan_at": None if self.last_scan_at is None else self.last_scan_at.isoformat(),
             "scan_seconds": round(self._scan_took.total_seconds(), 3),
             "unheard": self.witness.total,
             "overflows": self.witness.overflows,
         }
+
+    def _remark(self) -> str | None:
+        """Say why the folder is as it is, and which directories of it cannot be looked into: the first few."""
+        remarks = [] if self.reason is None else [self.reason]
+        for path, why in sorted(self.unlisted.items())[:FEW_UNLISTED]:
+            remarks.append(f"{os.fsdecode(path) or '.'} cannot be listed: {why}")
+        more = len(self.unlisted) - FEW_UNLISTED
+        if more > 0:
+            remarks.append(f"{more} more directories cannot be listed")
+        return "; ".join(remarks) or None
 
     def _become(self, event: HealthEvent) -> None:
         """Take in what happened to the folder, and say it if that changes how it is or why."""
@@ -318,6 +333,7 @@ class Patrol:
             self._become(Reached(why_scanned(self._folder, found.root)))
         self._listen(found.watch)
         self.witness.begin()
+        self._unlisted_lately.clear()
         self._plan(partial(self._scan, b""), self._scanned)
 
     def _listen(self, watch: Watch | None) -> None:
@@ -392,9 +408,10 @@ class Patrol:
         self._chunks.release()
         for finding in chunk:
             if isinstance(finding, Unlisted):
-                if self._unlisted.get(finding.path) != finding.reason:
+                if self.unlisted.get(finding.path) != finding.reason:
                     self._log.warning("directory cannot be listed", path=finding.path, reason=finding.reason)
-                self._unlisted[finding.path] = finding.reason
+                self.unlisted[finding.path] = finding.reason
+                self._unlisted_lately.add(finding.path)
         self._findings.found(tx, chunk)
 
     def _scanned(self, tx: Transaction, summary: Summary | None) -> None:
@@ -416,8 +433,7 @@ class Patrol:
             self._become(Unheard(unheard))
         if self.health is Health.UNAVAILABLE:
             self.rescan()  # it hung, and answers again: its root is looked at before anything else
-        if summary.unlisted == 0:
-            self._unlisted.clear()
+        self.unlisted = {path: why for path, why in self.unlisted.items() if path in self._unlisted_lately}
         self._findings.ended(tx, summary)
 
     def _plan(self, work: Callable[[], Result], then: Callable[[Transaction, Result], None]) -> None:

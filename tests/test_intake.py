@@ -155,18 +155,22 @@ def test_a_file_that_a_look_finds_missing_is_gone_only_by_scans(tmp_path: Path) 
 
 
 def test_an_archive_that_was_not_wholly_listed_is_not_yet_known(tmp_path: Path) -> None:
-    """What lies in a directory that the first scan could not list is held, once it can be listed."""
+    """What lies in a directory that the first scan could not list is held, once it can be; elsewhere it is news."""
     with house(tmp_path, folder=SCANNED | HELD) as home, home.daemon() as daemon:
         one = intake(daemon)
         scan(daemon)
 
-        def unlisted(tx: Transaction) -> bool:
+        def unlisted(tx: Transaction) -> list[bool]:
             rows.pin(tx, one.folder_id, "another")
             one._moved()
+            one.patrol.unlisted[b"shut"] = "Permission denied"
             one._archive(tx, Summary(files=0, directories=1, unlisted=1))
-            return one._is_archived
+            return [
+                one._is_of_archive(path)
+                for path in (b"shut/a.png", b"shut/deep/a.png", b"shut.png", b"a/b.png")
+            ]
 
-        assert not in_loop(daemon, unlisted)
+        assert [True, True, False, False] == in_loop(daemon, unlisted)
         with daemon.shift.ledger.read() as tx:
             assert rows.folder(tx, "here", "drop").archived_at is None
 
@@ -181,7 +185,7 @@ def test_what_lies_on_another_file_system_is_an_archive_once_more(tmp_path: Path
         quiet(daemon)
         one = intake(daemon)
         in_loop(daemon, lambda tx: rows.pin(tx, one.folder_id, "an empty mount point"))
-        in_loop(daemon, lambda tx: rows.archived(tx, one.folder_id, NOW, 0))
+        in_loop(daemon, lambda tx: rows.archived(tx, one.folder_id, NOW, 0, is_whole=True))
         picture(home.drop / "archive.png")
         in_loop(daemon, lambda _: one.patrol.rescan())
         wait_for(lambda: one.patrol.health is Health.UNAVAILABLE, "it is another file system")

@@ -547,7 +547,7 @@ def test_what_is_held_is_neither_hashed_nor_sent(tx: Transaction, drop: int) -> 
 def test_a_small_archive_is_judged_all_the_same(tx: Transaction, drop: int, above: int, stays: int) -> None:
     """At the end of the first scan only an archive above the number stays held."""
     held(tx, drop, 3)
-    assert stays == intake.archived(tx, drop, NOW, above)
+    assert stays == intake.archived(tx, drop, NOW, above, is_whole=True)
     assert 3 - stays == len(intake.to_admit(tx, drop, 10))
     assert NOW == intake.folder(tx, NODE, "drop").archived_at
 
@@ -605,7 +605,7 @@ def test_a_held_file_that_one_scan_missed_is_still_held(tx: Transaction, drop: i
 
 def test_a_folder_on_another_file_system_has_no_archive_yet(tx: Transaction, drop: int) -> None:
     """What lies there was not there when the first scan ended."""
-    intake.archived(tx, drop, NOW, 0)
+    intake.archived(tx, drop, NOW, 0, is_whole=True)
     intake.pin(tx, drop, "/dev/sdb1 (ext4, /)")
     assert intake.folder(tx, NODE, "drop").archived_at is None
 

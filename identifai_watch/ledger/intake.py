@@ -108,12 +108,13 @@ def pin(tx: sa.Connection, folder_id: int, filesystem: str | None) -> None:
     )
 
 
-def archived(tx: sa.Connection, folder_id: int, now: datetime, hold_above: int) -> int:
+def archived(tx: sa.Connection, folder_id: int, now: datetime, hold_above: int, *, is_whole: bool) -> int:
     """End a folder's first full scan; an archive of at most ``hold_above`` files is judged all the same.
 
-    Returns how many files stay held.
+    While the scan was not of the whole tree the archive is not known yet. Returns how many files stay held.
     """
-    tx.execute(sa.update(folders).where(folders.c.id == folder_id).values(archived_at=now))
+    if is_whole:
+        tx.execute(sa.update(folders).where(folders.c.id == folder_id).values(archived_at=now))
     held = tx.execute(
         sa.select(sa.func.count()).select_from(files).where(files.c.folder_id == folder_id, _HELD)
     ).scalar_one()

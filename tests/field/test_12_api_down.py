@@ -52,7 +52,7 @@ def test_nothing_is_given_up_however_often_it_fails(tmp_path: Path, outage: Faul
             wait_for(
                 lambda: in_loop(daemon, lambda _: daemon._dispatch.is_idle()), "what was tried has failed"
             )
-        assert {None} == {line.analysis.stuck_at for line in lines(daemon) if line.analysis is not None}
+            assert {None} == {line.analysis.stuck_at for line in lines(daemon) if line.analysis is not None}
         assert 0 == len(state.charged)
         home.simulator.change(faults=())
         for name in names:
