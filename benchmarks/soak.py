@@ -28,6 +28,7 @@ import click
 
 from benchmarks.wound import NODE
 from identifai_watch import config as configuration
+from identifai_watch.errors import LedgerAwayError
 from identifai_watch.ledger import Ledger, desk
 from identifai_watch.simulator import Endpoint, Fault, FaultKind, Script, Simulator
 
@@ -171,10 +172,17 @@ class Newsroom:
         self.simulator.change(faults=faults, key=None if self.chance.random() > 0.05 else "another key")
 
     def order(self, verb: str, **arguments: object) -> None:
-        """Have an operator ask for something."""
+        """Have an operator ask for something, and again while the daemon is busy with its ledger."""
         self.tally.orders += 1
-        with Ledger(f"sqlite:///{self.home}/ledger.db", node=NODE) as ledger, ledger.write() as tx:
-            desk.ask(tx, verb, arguments, who="soak", now=datetime.now(UTC))
+        _wait(lambda: self._ordered(verb, arguments), PATIENCE)
+
+    def _ordered(self, verb: str, arguments: dict[str, object]) -> bool:
+        try:
+            with Ledger(f"sqlite:///{self.home}/ledger.db", node=NODE) as ledger, ledger.write() as tx:
+                desk.ask(tx, verb, arguments, who="soak", now=datetime.now(UTC))
+        except LedgerAwayError:
+            return False
+        return True
 
     def wanting(self) -> list[Path]:
         """Return the files that lie there without a sidecar that is about their very content."""

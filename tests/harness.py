@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from identifai_watch import config as configuration
+from identifai_watch.core.model import Outcome
 from identifai_watch.daemon import Daemon
 from identifai_watch.errand import Ending
 from identifai_watch.folder.look import ignore_sigio
@@ -192,11 +193,17 @@ class House:
             return list(views.lines(tx))
 
     def sidecar(self, path: Path, seconds: float = 30) -> dict[str, Any]:
-        """Wait for the sidecar of a file, and return it."""
+        """Wait for the sidecar of a file that says more than that its content changed, and return it."""
         beside = path.with_name(path.name + SUFFIX)
-        wait_for(beside.exists, f"{beside.name} is there", seconds)
-        found: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
-        return found
+
+        def told() -> dict[str, Any] | None:
+            try:
+                found: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
+            except FileNotFoundError:
+                return None
+            return None if found["outcome"] == Outcome.PENDING else found
+
+        return wait_for(told, f"{beside.name} is there", seconds) or {}
 
     def sidecars(self) -> dict[str, dict[str, Any]]:
         """Return the sidecars below the drop folder, by the path of their file."""

@@ -39,7 +39,7 @@ from tests.model_world import (
     new_ledger,
 )
 
-EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "20"))
 STEPS = int(os.environ.get("MODEL_STEPS", "25"))
 SEED = os.environ.get("MODEL_SEED")
 SHRINKS = os.environ.get("MODEL_SHRINK", "0") == "1"

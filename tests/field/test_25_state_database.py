@@ -26,6 +26,7 @@ from identifai_watch.errors import Exit, LedgerError
 from identifai_watch.ledger import sqlite
 from identifai_watch.simulator import Endpoint, Fault, FaultKind, Script
 from tests.console import at
+from tests.field.seen import said
 from tests.fuse import broken_mount
 from tests.harness import House, house, wait_for
 from tests.watching import picture, sha256
@@ -78,7 +79,7 @@ def test_a_damaged_ledger_is_refused_untouched_and_its_backup_goes_on(tmp_path: 
         words = " ".join(ended.err.split())
         assert Exit.CONFIG == ended.status
         assert f"{ledger} cannot be read" in words
-        assert "put its backup back, or move it away" in words
+        assert "identifai-watch ledger restore FROM puts a backup back" in words
         assert damaged == ledger.read_bytes()
         assert [sha256("x.png")] == charged(home)
         shutil.copy(backup, ledger)
@@ -89,24 +90,25 @@ def test_a_damaged_ledger_is_refused_untouched_and_its_backup_goes_on(tmp_path: 
 
 
 def test_where_a_write_fails_nothing_is_sent(tmp_path: Path) -> None:
-    """The next attempt cannot be written, so it is not made: the daemon ends with 75, as does each start, until it can."""
+    """The next attempt cannot be written, so it is not made; the daemon goes on when it can be. A start ends with 75."""
     busy = Fault(kind=FaultKind.STATUS, status=503, match=Endpoint.UPLOAD)
     with house(tmp_path, Script(faults=(busy,)), folder=QUICK) as home:
         with home.process() as process:
             path = picture(home.drop / "x.png")
             wait_for(lambda: home.simulator.state.count(Endpoint.UPLOAD, status=503), "the API is busy once")
-            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, FULL)
-            assert Exit.LATER == process.wait(30)
-        assert f"the ledger {home.home}/state/ledger.db cannot be used now" in home.log.read_text()
+            before = resource.prlimit(process.pid, resource.RLIMIT_FSIZE, FULL)
+            wait_for(lambda: said(home, "ledger away"), "it is told")
+            assert 1 == home.simulator.state.arrived(Endpoint.UPLOAD)
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, before)
+            home.sidecar(path, 60)
         other = picture(home.drop / "y.png")
         ended = home.command(
             "run", preexec_fn=lambda: resource.prlimit(os.getpid(), resource.RLIMIT_FSIZE, FULL)
         )
         assert Exit.LATER == ended.returncode, ended.stderr
-        assert 1 == home.simulator.state.arrived(Endpoint.UPLOAD)
+        assert 2 == home.simulator.state.arrived(Endpoint.UPLOAD)
         with home.process():
-            for each in (path, other):
-                home.sidecar(each, 60)
+            home.sidecar(other, 60)
         assert sorted([sha256("x.png"), sha256("y.png")]) == charged(home)
         assert 3 == home.simulator.state.arrived(Endpoint.UPLOAD)
 

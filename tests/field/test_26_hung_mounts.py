@@ -62,7 +62,7 @@ def test_what_hangs_or_is_broken_stops_nobody_else(tmp_path: Path) -> None:
             assert "ok" == status["healthy"]["health"]
             for name, error in BROKEN.items():
                 assert os.strerror(error) in status[name]["reason"]
-            assert {"delivered"} == set(states(home).values())
+            wait_for(lambda: {"delivered"} == set(states(home).values()), "nothing is gone")
             mounts.close()
             wait_for(lambda: told(home, "folder available again") >= set(BROKEN), "they are back", 120)
             home.sidecar(picture(tmp_path / "stale" / "new.png"))
