@@ -41,7 +41,7 @@ def fingerprint_of(status: os.stat_result, *, network: bool) -> Fingerprint:
         size=status.st_size,
         mtime_ns=kept(status.st_mtime_ns),
         ctime_ns=kept(status.st_ctime_ns),
-        inode=None if network else status.st_ino,
+        inode=None if network else kept(status.st_ino),
     )
 
 

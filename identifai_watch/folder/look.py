@@ -40,7 +40,7 @@ def fingerprint(result: os.stat_result, *, network: bool) -> Fingerprint:
         size=result.st_size,
         mtime_ns=kept(result.st_mtime_ns),
         ctime_ns=kept(result.st_ctime_ns),
-        inode=None if network else result.st_ino,
+        inode=None if network else kept(result.st_ino),
     )
 
 
