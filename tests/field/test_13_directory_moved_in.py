@@ -11,9 +11,10 @@ import subprocess
 from pathlib import Path
 
 from identifai_watch.core.model import FileState
+from identifai_watch.folder.watch import Notice, NoticeKind
 from identifai_watch.simulator import Endpoint
 from tests.harness import house, wait_for
-from tests.watching import picture, sha256
+from tests.watching import in_loop, intake, picture, scan, sha256
 
 BY_EVENTS = {"settle_seconds": 0.1, "rescan_seconds": 600.0}
 """No scan of the whole but the first one comes in time."""
@@ -40,6 +41,20 @@ def test_whatever_way_a_tree_comes_all_of_it_is_judged(tmp_path: Path) -> None:
         for name, hashed in expected.items():
             assert hashed == home.sidecar(home.drop / name)["file"]["sha256"]
         assert 1 + len(expected) == len(home.simulator.state.charged)
+
+
+def test_one_event_for_the_directory_is_enough(tmp_path: Path) -> None:
+    """Not even the library that tells of events need name a file: the directory alone has all below it looked at."""
+    quick = {"settle_seconds": 0.1, "rescan_seconds": 600.0, "events": "off"}
+    with house(tmp_path, folder=quick) as home, home.daemon() as daemon:
+        scan(daemon)
+        trees = [picture(home.drop / "card" / path, str(path)) for path in CARD]
+        picture(home.drop / "elsewhere" / "not named.png")
+        told = Notice(path=b"card", kind=NoticeKind.DIRECTORY)
+        in_loop(daemon, lambda tx: intake(daemon)._heard(tx, told))
+        for path in trees:
+            home.sidecar(path)
+        assert len(CARD) == len(home.simulator.state.charged)
 
 
 def test_a_directory_that_is_renamed_within_costs_nothing(tmp_path: Path) -> None:
