@@ -1,4 +1,4 @@
-"""Weeks of a newsroom in minutes: does memory creep, do descriptors leak, is anything lost or charged twice?
+"""Hours of a newsroom in minutes: does memory creep, do descriptors leak, is anything lost or charged twice?
 
 Files come, are copied, renamed, rewritten and deleted in batches, identifAI fails in every way, the configuration is
 read again, folders are paused: on the real daemon as a process whose clock is wound, against the pretend identifAI

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,9 @@ def settled(home: House) -> list[Line]:
 
 
 @pytest.mark.parametrize("action", ["sidecar", "copy"])
-def test_what_was_judged_is_not_sent_again_after_a_loss(home: House, action: str) -> None:
+def test_what_was_judged_is_not_sent_again_after_a_loss(
+    home: House, action: str, record_property: Callable[[str, object], None]
+) -> None:
     """The daemon asks for the verdicts, finds the files again, and rewrites their sidecars in place."""
     home.folder = {"action": action}
     paths = [picture(home.drop / f"{number}.png") for number in range(3)]
@@ -109,6 +111,8 @@ def test_what_was_judged_is_not_sent_again_after_a_loss(home: House, action: str
         quiet(daemon)
         assert {FileState.DELIVERED} == {line.file.state for line in lines(daemon)}
     assert (3, 3) == (len(home.simulator.state.charged), uploads(home))
+    for name, number in (("contents", len(paths)), ("uploads", uploads(home))):
+        record_property(name, number)
     after = home.sidecars()
     assert set(before) == set(after)
     for name, sidecar in before.items():

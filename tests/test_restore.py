@@ -266,7 +266,7 @@ def naming(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.usefixtures("naming")
 def test_cut_at_any_instant_the_old_or_the_new_ledger_opens(
-    original: Path, source: Path, tmp_path: Path
+    original: Path, source: Path, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """Killed after the n-th call, for every n: a whole ledger is in place, the old one is somewhere, another try ends it."""
     template = made(original, tmp_path / "template" / "ledger.db", "old")
@@ -290,6 +290,7 @@ def test_cut_at_any_instant_the_old_or_the_new_ledger_opens(
         shutil.rmtree(path.parent)
     assert {"old", "new"} == seen
     assert calls > 20
+    record_property("cuts", calls)
 
 
 # The daemon goes on.
@@ -302,7 +303,9 @@ def home(tmp_path: Path) -> Iterator[House]:
         yield one
 
 
-def test_after_a_restore_nothing_is_charged_twice(home: House) -> None:
+def test_after_a_restore_nothing_is_charged_twice(
+    home: House, record_property: Callable[[str, object], None]
+) -> None:
     """What was sent since the backup is found by the scan and sent again, and the API answers from what it has."""
     copied = home.home / "backup.db"
     first = picture(home.drop / "first.png")
@@ -325,6 +328,12 @@ def test_after_a_restore_nothing_is_charged_twice(home: House) -> None:
         )
     state = home.simulator.state
     assert (4, 7) == (len(state.charged), state.count(Endpoint.UPLOAD))
+    for name, number in (
+        ("contents", 4),
+        ("uploads", state.count(Endpoint.UPLOAD)),
+        ("charged", len(state.charged)),
+    ):
+        record_property(name, number)
     assert {hashlib.sha256(path.read_bytes()).digest() for path in (first, *later)} == {
         one.sha256 for one in state.charged
     }

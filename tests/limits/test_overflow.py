@@ -6,7 +6,7 @@ import signal
 import struct
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +74,9 @@ def standing_still(process: "subprocess.Popen[bytes]") -> Iterator[None]:
         process.send_signal(signal.SIGCONT)
 
 
-def test_what_an_overflow_loses_is_found_by_one_scan(tmp_path: Path) -> None:
+def test_what_an_overflow_loses_is_found_by_one_scan(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """Of 60,000 files at full speed the kernel tells 16,384 events at most; one scan finds every picture, once each.
 
     A scan opens an .identifai-ignore in each directory, and where there are no files nobody else does.
@@ -101,6 +103,12 @@ def test_what_an_overflow_loses_is_found_by_one_scan(tmp_path: Path) -> None:
     assert 1 == len(lost)
     assert {f"picture-{number:03}.png".encode(): 1 for number in range(PICTURES)} == known
     assert PICTURES == len(home.simulator.state.charged)
+    for name, number in (
+        ("files", FILES),
+        ("pictures", PICTURES),
+        ("charged", len(home.simulator.state.charged)),
+    ):
+        record_property(name, number)
 
 
 def delivered(home: House) -> int:
