@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from watchdog.observers.inotify import InotifyEmitter
 
 from identifai_watch.folder.watch import (
     Notice,
@@ -337,6 +338,23 @@ def test_other_errors_are_told_in_the_systems_words(drop: Path, ear: Ear) -> Non
     watch = Watch(os.fsencode(drop), ear, recursive=True)
     error = OSError(errno.EACCES, os.strerror(errno.EACCES))
     assert watch._explained(error) == "it cannot be watched: Permission denied"
+
+
+def test_a_stop_that_stumbles_leaves_no_thread_behind(drop: Path, ear: Ear) -> None:
+    """As after a swap, watchdog knows of a watch whose path it has lost: it ends whole all the same."""
+    (drop / "one").mkdir()
+    before = {thread.ident for thread in threading.enumerate()}
+    watch = Watch(os.fsencode(drop), ear, recursive=True)
+    watch.start()
+    assert watch._observer is not None
+    (emitter,) = watch._observer.emitters
+    assert isinstance(emitter, InotifyEmitter)
+    assert emitter._inotify is not None
+    del emitter._inotify._active_callbacks_by_path[os.fsencode(drop / "one")]
+    watch.stop()
+    wait_for(
+        lambda: {thread.ident for thread in threading.enumerate()} <= before, "every thread of it has ended"
+    )
 
 
 def test_a_watch_over_directories_that_were_swapped_ends_whole(drop: Path, ear: Ear) -> None:

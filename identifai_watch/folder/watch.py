@@ -24,7 +24,7 @@ from watchdog.events import (
     FileSystemEvent,
     FileSystemEventHandler,
 )
-from watchdog.observers.inotify import InotifyObserver
+from watchdog.observers.inotify import InotifyEmitter, InotifyObserver
 from watchdog.observers.inotify_c import InotifyEvent
 
 # Without the directory classes a directory that is moved in gives nothing; with Opened and ClosedNoWrite our
@@ -152,10 +152,17 @@ class _Observer(InotifyObserver):
         self._inotify_fd.handle_event = handle_event  # type: ignore[method-assign]
 
     def on_thread_stop(self) -> None:
-        """End its threads; over directories that were swapped it stumbles, and would leave its reader behind."""
+        """End its threads; over directories that were swapped it stumbles, and would leave two of them behind.
+
+        One waits for the next event in a queue that nobody closed, the other reads on.
+        """
+        groups = [one._inotify for one in self.emitters if isinstance(one, InotifyEmitter)]  # noqa: SLF001 - no other way to it
         try:
             super().on_thread_stop()
         except KeyError:
+            for group in groups:
+                if group is not None:
+                    group._move_event_grouper.close()  # noqa: SLF001 - likewise
             self._inotify_fd.stop()
             self._inotify_fd.join()
 
