@@ -290,7 +290,7 @@ def test_a_running_daemon_s_ledger_is_copied_and_the_copy_is_whole(home: House) 
         ended = at(home, "ledger", "backup", home.home / "backups", "--keep", "2")
         assert 0 == ended.status
         assert re.fullmatch(
-            r".*/ledger-\d{8}T\d{6}Z\.db: [\d,]+ bytes, 1 files, \d+ lines of history, verified\.\n",
+            r".*/ledger-\d{8}T\d{6}Z\.db: [\d,]+ bytes, 1 file, \d+ lines of history, verified\.\n",
             ended.out,
         )
         assert 0 == at(home, "ledger", "check").status

@@ -319,7 +319,7 @@ def test_after_a_restore_nothing_is_charged_twice(
         assert (75, True) == (refused.status, "a daemon runs on" in refused.err)
     assert (4, 4) == (len(home.simulator.state.charged), home.simulator.state.count(Endpoint.UPLOAD))
     ended = at(home, "ledger", "restore", copied)
-    assert (0, True) == (ended.status, "1 files" in ended.out)
+    assert (0, True) == (ended.status, "1 file," in ended.out)
     assert 1 == len(home.lines())
     home.log.unlink()
     with home.process():

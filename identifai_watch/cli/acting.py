@@ -12,6 +12,7 @@ import click
 from identifai_watch.cli import vendor
 from identifai_watch.cli.asking import confirm, files_at, give, tell, utc_now
 from identifai_watch.cli.opening import config_option, json_option, load, opened
+from identifai_watch.cli.words import files
 from identifai_watch.config import Config
 from identifai_watch.core.model import Choice, FileState, Label
 from identifai_watch.core.sidecar import shown
@@ -134,9 +135,9 @@ def release_command(
             arguments["newer_than"] = newer_than.isoformat()
         by_folder = _releasable(ledger, newer_than, limit, name)
         count = sum(by_folder.values())
-        many = f"{_files(count)} ({', '.join(f'{shown(one)}: {held:,}' for one, held in by_folder.items())})"
+        many = f"{files(count)} ({', '.join(f'{shown(one)}: {held:,}' for one, held in by_folder.items())})"
         if dry_run:
-            words = f"{many if count else _files(0)} would be released; nothing was done."
+            words = f"{many if count else files(0)} would be released; nothing was done."
             tell({"releasable": count, "folders": by_folder}, words, as_json=as_json or above_json)
             return
         if count:
@@ -145,7 +146,7 @@ def release_command(
         answer = give(config, ledger, "release", arguments)
         left = sum(row["files"] for row in _held(ledger))
     released = 0 if answer is None else answer["released"]
-    tell(answer, f"Released {_files(released)}; {left:,} stay held.", as_json=as_json or above_json)
+    tell(answer, f"Released {files(released)}; {left:,} stay held.", as_json=as_json or above_json)
 
 
 def _releasable(
@@ -280,9 +281,9 @@ def withdraw_command(
 
 
 def _withdrawn(answer: dict[str, Any]) -> str:
-    words = f"Withdrew {_files(answer['withdrawn'])}; identifai-watch retry PATH sends one after all."
+    words = f"Withdrew {files(answer['withdrawn'])}; identifai-watch retry PATH sends one after all."
     if answer["kept"]:
-        words += f" {_files(answer['kept']).capitalize()} could not be withdrawn: sent already, or done."
+        words += f" {files(answer['kept']).capitalize()} could not be withdrawn: sent already, or done."
     return words
 
 
@@ -326,7 +327,7 @@ def retry_command(
 def _retried(answer: dict[str, Any] | None) -> str:
     if answer is None:
         return ""
-    words = f"{_files(answer['retried']).capitalize()} tried again."
+    words = f"{files(answer['retried']).capitalize()} tried again."
     if answer["retried"] == 0:
         words = "Nothing to try again: it is under way, or its verdict stands."
     return (
@@ -400,7 +401,3 @@ def _label(line: Line, choice: Choice) -> Label:
             return verdict.forced or verdict.classification
         case Choice.INCONCLUSIVE:
             raise click.UsageError("identifAI can only be told human or artificial, not inconclusive.")
-
-
-def _files(count: int) -> str:
-    return f"{count:,} file" if count == 1 else f"{count:,} files"

@@ -5,11 +5,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from threading import Event, Thread
 
 import click
 
+from identifai_watch.cli.words import files, span
 from identifai_watch.config import Config
 from identifai_watch.daemon import Daemon
 from identifai_watch.ledger import Ledger, Transaction, runs, views
@@ -113,26 +114,3 @@ def _bar(daemon: Daemon, since: datetime, ended: Event) -> None:
         for reach in _reaches(daemon, since, ended):
             words = reach.words(time.monotonic() - began).partition(" done")[2].lstrip(", ")
             bar.update(task, completed=reach.done, total=reach.total or None, description=words)
-
-
-def files(count: int) -> str:
-    """Return a number of files in words."""
-    return f"{count:,} file" if count == 1 else f"{count:,} files"
-
-
-def amount(credits_left: float) -> str:
-    """Return a number of credits, whole ones without a fraction."""
-    return f"{credits_left:,.2f}".removesuffix(".00")
-
-
-def span(seconds: float) -> str:
-    """Return a duration as people say it: 45 s, 12 min, 3 h 20 min, 2 days."""
-    whole = timedelta(seconds=round(seconds))
-    minutes = round(whole.total_seconds() / 60)
-    if whole < timedelta(seconds=90):
-        return f"{whole.seconds} s"
-    if minutes < 120:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes / 60 / 24:.1f} days"

@@ -14,6 +14,7 @@ from identifai_watch.cli import salvaging
 from identifai_watch.cli.acting import Since, yes_option
 from identifai_watch.cli.asking import confirm, utc_now
 from identifai_watch.cli.opening import config_option, json_option, load, opened, operator
+from identifai_watch.cli.words import files
 from identifai_watch.config import Config
 from identifai_watch.core.lifecycle import Policy
 from identifai_watch.core.sidecar import shown
@@ -152,7 +153,7 @@ def restore_command(*, source: Path, yes: bool, config_path: Path | None, as_jso
 
 
 def _rows(copied: backup.Copy) -> str:
-    return f"{copied.rows.get('files', 0):,} files, {copied.rows.get('history', 0):,} lines of history"
+    return f"{files(copied.rows.get('files', 0))}, {copied.rows.get('history', 0):,} lines of history"
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from identifai_watch import logs
 from identifai_watch.cli import gauge, rehearsal
 from identifai_watch.cli.asking import give
 from identifai_watch.cli.opening import config_option, json_option, load, opened
+from identifai_watch.cli.words import files
 from identifai_watch.config import Config
 from identifai_watch.core.model import Outcome
 from identifai_watch.core.sidecar import shown
@@ -185,10 +186,10 @@ def _as_json(ending: Ending, progress: runs.Progress, stuck: Stuck) -> dict[str,
 def _say(ending: Ending, progress: runs.Progress, stuck: Stuck) -> None:
     """Print what was judged, and what was not with its reason."""
     counted = ", ".join(f"{progress.outcomes[outcome]:,} {outcome}" for outcome in Outcome)
-    click.echo(f"{gauge.files(progress.done)} done: {counted}.")
+    click.echo(f"{files(progress.done)} done: {counted}.")
     left = progress.admitted + progress.released
     if left:
-        click.echo(f"{gauge.files(left)} left for another run.")
+        click.echo(f"{files(left)} left for another run.")
     for name, path, why in ending.growing:
         click.echo(f"still growing: {name}/{shown(path)} ({shown(why)})")
     for name, path, reason in stuck:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from identifai_watch.cli.gauge import files
 from identifai_watch.cli.opening import node
+from identifai_watch.cli.words import files
 from identifai_watch.config import Config, Folder
 from identifai_watch.core import media
 from identifai_watch.core.model import Fingerprint, Media
