@@ -123,21 +123,9 @@ def claim_deliveries(
     but: Collection[int] = (),
 ) -> list[Delivery]:
     """Claim files of one folder whose verdict, or whose refusal, can be delivered; ``but`` those are passed over."""
-    query = (
-        work.select_files()
-        .where(
-            files.c.folder_id == folder_id,
-            files.c.state == FileState.WAITING,
-            files.c.due <= now,
-            _is_free(files, now),
-            files.c.id.not_in(but),
-        )
-        .order_by(files.c.priority.desc(), files.c.due)
-        .limit(limit)
-    )
-    found = [rows.file(row) for row in tx.execute(query)]
-    _claim(tx, files, [file.id for file in found], claimant, now)
-    return [work.delivery(tx, file) for file in found]
+    is_due = sa.and_(files.c.state == FileState.WAITING, files.c.due <= now)
+    query = _of_folder(folder_id, now, but).where(is_due).order_by(files.c.priority.desc(), files.c.due)
+    return _claim_files(tx, query.limit(limit), claimant, now)
 
 
 def claim_orphans(
@@ -150,17 +138,20 @@ def claim_orphans(
     but: Collection[int] = (),
 ) -> list[Delivery]:
     """Claim files of one folder that lie there no more, and whose sidecar is to be put aside; ``but`` those not."""
-    query = (
-        work.select_files()
-        .where(
-            files.c.folder_id == folder_id,
-            files.c.orphan_due <= now,
-            _is_free(files, now),
-            files.c.id.not_in(but),
-        )
-        .order_by(files.c.orphan_due)
-        .limit(limit)
+    query = _of_folder(folder_id, now, but).where(files.c.orphan_due <= now).order_by(files.c.orphan_due)
+    return _claim_files(tx, query.limit(limit), claimant, now)
+
+
+def _of_folder(folder_id: int, now: datetime, but: Collection[int]) -> sa.Select[Any]:
+    """Select the files of a folder that nobody has claimed, ``but`` those."""
+    return work.select_files().where(
+        files.c.folder_id == folder_id, _is_free(files, now), files.c.id.not_in(but)
     )
+
+
+def _claim_files(
+    tx: sa.Connection, query: sa.Select[Any], claimant: Claimant, now: datetime
+) -> list[Delivery]:
     found = [rows.file(row) for row in tx.execute(query)]
     _claim(tx, files, [file.id for file in found], claimant, now)
     return [work.delivery(tx, file) for file in found]
