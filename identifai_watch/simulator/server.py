@@ -106,11 +106,6 @@ class _Running:
     """A server on a socket that is bound here, so that the port is known and connections wait from now on."""
 
     def __init__(self, service: Service, host: str, port: int, certificate: Path | None = None) -> None:
-        self._socket = socket.create_server((host, port), backlog=_BACKLOG)
-        # Each connection inherits it. Without it an answer's body waits 40 ms for the ACK of its head.
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        at, number = self._socket.getsockname()[:2]
-        self.url = f"{'http' if certificate is None else 'https'}://{at}:{number}"
         app = Starlette(routes=service.routes())
         app.state.closing = asyncio.Event()
         config = uvicorn.Config(
@@ -125,6 +120,12 @@ class _Running:
             timeout_graceful_shutdown=_GRACE_SECONDS,
             ssl_certfile=certificate,
         )
+        config.load()  # here, not in the thread that serves: a certificate that is none must be heard of
+        self._socket = socket.create_server((host, port), backlog=_BACKLOG)
+        # Each connection inherits it. Without it an answer's body waits 40 ms for the ACK of its head.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        at, number = self._socket.getsockname()[:2]
+        self.url = f"{'http' if certificate is None else 'https'}://{at}:{number}"
         self._server = _Server(config, app.state.closing)
 
     def run(self) -> None:
