@@ -1,16 +1,80 @@
-"""Run one benchmark by its name: ``python -m benchmarks soak --minutes 10``."""
+"""Run one benchmark by its name, or all: ``python -m benchmarks scan``, ``python -m benchmarks all --small``."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import click
 
+from benchmarks import figures
+from benchmarks.figures import Figure
 from benchmarks.soak import soak
+
+ROWS = ("commands",)
+"""The modules that measure the numbers to reach, each by a function ``measure(*, small)`` that yields figures."""
 
 
 @click.group()
 def benchmarks() -> None:
-    """Measure identifai-watch on this machine; each prints its figures and what they were taken on."""
+    """Measure identifai-watch on this machine; each prints its figures, their yardsticks and the machine."""
+
+
+def _command(name: str) -> click.Command:
+    """Return the command that runs one benchmark."""
+    module = import_module(f"benchmarks.{name}")
+    measure: Callable[..., Iterable[Figure]] = module.measure
+
+    def run(*, small: bool, as_json: bool) -> None:
+        document = figures.document(name, measure(small=small), small=small)
+        if as_json:
+            click.echo(json.dumps(document))
+        else:
+            figures.show(document)
+
+    return click.Command(
+        name,
+        callback=run,
+        help=module.__doc__,
+        params=[
+            click.Option(
+                ["--small"], is_flag=True, help="A small size: to see that it works, not for figures."
+            ),
+            click.Option(["--json", "as_json"], is_flag=True, help="JSON for machines."),
+        ],
+    )
+
+
+@click.command("all")
+@click.option("--small", is_flag=True, help="A small size each: to see that they work, not for figures.")
+@click.option(
+    "--json", "target", type=click.Path(path_type=Path, dir_okay=False), help="Write them there too."
+)
+def every(*, small: bool, target: Path | None) -> None:
+    """Run all of them but the soak, each in a process of its own."""
+    found: list[dict[str, Any]] = []
+    failed: list[str] = []
+    for name in ROWS:
+        command = [sys.executable, "-m", "benchmarks", name, "--json", *(["--small"] if small else [])]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+        if done.returncode != 0:
+            failed.append(name)
+            continue
+        found.append(json.loads(done.stdout))
+        figures.show(found[-1])
+    if target is not None:
+        target.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if failed:
+        raise click.ClickException(f"failed: {', '.join(failed)}")
 
 
 benchmarks.add_command(soak)
+benchmarks.add_command(every)
+for row in ROWS:
+    benchmarks.add_command(_command(row))
 
 if __name__ == "__main__":
     benchmarks()
