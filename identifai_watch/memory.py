@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from identifai_watch.folder.scan import Known
+from identifai_watch.core.model import Remembered
 from identifai_watch.ledger import Ledger, tree
 
 
@@ -15,11 +15,15 @@ class LedgerMemory:
     ledger: Ledger
     folder_id: int
 
-    def known(self, parent: bytes, names: Sequence[bytes]) -> Mapping[bytes, Known]:
+    def directory(self, parent: bytes, most: int) -> dict[bytes, Remembered] | None:
+        """Give all that is remembered in ``parent``, None if it is more than ``most``."""
+        with self.ledger.read() as tx:
+            return tree.directory(tx, self.folder_id, parent, most=most)
+
+    def known(self, parent: bytes, names: Sequence[bytes]) -> Mapping[bytes, Remembered]:
         """Give what is remembered of these names in ``parent``."""
         with self.ledger.read() as tx:
-            found = tree.known(tx, self.folder_id, parent, names)
-        return {name: Known(fingerprint=row.fingerprint, missing=row.missing) for name, row in found.items()}
+            return tree.known(tx, self.folder_id, parent, names)
 
     def count(self, parent: bytes) -> int:
         """Say how many names there should be in ``parent``."""

@@ -40,6 +40,7 @@ from identifai_watch.core.events import (
 from identifai_watch.core.gate import DAY, Limits
 from identifai_watch.core.lifecycle import Duty, Policy
 from identifai_watch.core.model import (
+    GONE,
     Account,
     AccountState,
     Analysis,
@@ -81,6 +82,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 SHAPE = Fingerprint(size=10, mtime_ns=1_000, ctime_ns=2_000, inode=3)
 OTHER_SHAPE = Fingerprint(size=11, mtime_ns=1_500, ctime_ns=2_500, inode=3)
+ITS, OTHERS = (10, 1_000, 2_000, 3), (11, 1_500, 2_500, 3)
 ME = Claimant(node=NODE, token="run-1")
 ANOTHER = Claimant(node="attic", token="run-2")
 VERDICT = Verdict(
@@ -416,9 +418,10 @@ def test_what_is_remembered_is_files_and_what_was_left_alone(tx: Transaction, dr
     intake.leave(tx, an_arrival(drop, b"d/notes.txt", fingerprint=OTHER_SHAPE), "no media", "rules 1", at())
     intake.missed(tx, drop, [b"d/b.jpg"], at())
     names = [b"a.jpg", b"b.jpg", b"notes.txt", b"new.jpg"]
-    assert {b"a.jpg": (SHAPE, False), b"b.jpg": (SHAPE, True), b"notes.txt": (OTHER_SHAPE, False)} == {
-        name: (one.fingerprint, one.missing) for name, one in tree.known(tx, drop, b"d", names).items()
-    }
+    expected = {b"a.jpg": (*ITS, 0), b"b.jpg": (*ITS, 1), b"notes.txt": (*OTHERS, 0)}
+    assert expected == tree.known(tx, drop, b"d", names)
+    assert expected == tree.directory(tx, drop, b"d", most=3)
+    assert [None, None] == [tree.directory(tx, drop, b"d", most=most) for most in (0, 1)]
     assert 3 == tree.count(tx, drop, b"d")
     assert {b"a.jpg", b"b.jpg", b"notes.txt"} == set(tree.names(tx, drop, b"d"))
     assert {b"d"} == set(tree.parents(tx, drop))
@@ -433,7 +436,8 @@ def test_what_moved_away_or_is_gone_is_not_expected(tx: Transaction, drop: int) 
     for _ in range(2):
         intake.missed(tx, drop, [b"gone.jpg"], at())
     assert (0, []) == (tree.count(tx, drop, b""), list(tree.names(tx, drop, b"")))
-    assert {b"gone.jpg"} == set(tree.known(tx, drop, b"", [b"a.jpg", b"gone.jpg"]))
+    assert {b"gone.jpg": (*ITS, GONE)} == tree.known(tx, drop, b"", [b"a.jpg", b"gone.jpg"])
+    assert {b"gone.jpg": (*ITS, GONE)} == tree.directory(tx, drop, b"", most=10)
     assert [] == list(tree.parents(tx, drop))
 
 

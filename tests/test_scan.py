@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from identifai_watch.core.model import GONE, Fingerprint, Remembered
 from identifai_watch.folder.look import fingerprint
 from identifai_watch.folder.rules import Rules
 from identifai_watch.folder.scan import (
     Back,
     Changed,
     Finding,
-    Known,
     Missing,
     New,
     Summary,
@@ -33,11 +33,20 @@ from identifai_watch.folder.scan import (
 class Notebook:
     """Remembers a folder as the ledger does: by path, with two misses until something is gone."""
 
-    files: dict[bytes, Known] = field(default_factory=dict)
-    gone: set[bytes] = field(default_factory=set)
+    files: dict[bytes, Remembered] = field(default_factory=dict)
 
-    def known(self, parent: bytes, names: Sequence[bytes]) -> Mapping[bytes, Known]:
+    def directory(self, parent: bytes, most: int) -> dict[bytes, Remembered] | None:
+        """Give all of ``parent``, unless that is more than ``most``."""
+        found = {
+            path.rpartition(b"/")[2]: remembered
+            for path, remembered in self.files.items()
+            if path.rpartition(b"/")[0] == parent
+        }
+        return found if len(found) <= most else None
+
+    def known(self, parent: bytes, names: Sequence[bytes]) -> Mapping[bytes, Remembered]:
         """Give those of ``names`` that are remembered."""
+        assert 0 < len(names) <= 500
         paths = {name: parent + b"/" + name if parent else name for name in names}
         return {name: self.files[path] for name, path in paths.items() if path in self.files}
 
@@ -47,31 +56,37 @@ class Notebook:
 
     def names(self, parent: bytes) -> Iterable[bytes]:
         """Give what should be there."""
-        return [path.rpartition(b"/")[2] for path in self._present() if path.rpartition(b"/")[0] == parent]
+        return [path.rpartition(b"/")[2] for path in self.present() if path.rpartition(b"/")[0] == parent]
 
     def parents(self) -> Iterable[bytes]:
         """Give where something should be."""
-        return {path.rpartition(b"/")[0] for path in self._present()}
+        return {path.rpartition(b"/")[0] for path in self.present()}
+
+    def present(self) -> dict[bytes, Remembered]:
+        """Give what should be there, by path."""
+        return {path: remembered for path, remembered in self.files.items() if remembered[-1] != GONE}
 
     def learn(self, findings: list[Finding]) -> None:
         """Write down what a scan found."""
         for finding in findings:
             match finding:
                 case New(path=path, fingerprint=found) | Changed(path=path, fingerprint=found):
-                    self.files[path] = Known(fingerprint=found, missing=False)
-                    self.gone.discard(path)
+                    self.files[path] = as_remembered(found)
                 case Back(path=path):
-                    self.files[path] = Known(fingerprint=self.files[path].fingerprint, missing=False)
-                    self.gone.discard(path)
+                    self.mark(path, 0)
                 case Missing(path=path):
-                    if self.files[path].missing:
-                        self.gone.add(path)
-                    self.files[path] = Known(fingerprint=self.files[path].fingerprint, missing=True)
+                    self.mark(path, GONE if self.files[path][-1] else 1)
                 case Unlisted() | Summary():
                     pass
 
-    def _present(self) -> list[bytes]:
-        return [path for path in self.files if path not in self.gone]
+    def mark(self, path: bytes, mark: int) -> None:
+        """Put another mark on what is remembered of a path."""
+        self.files[path] = (*self.files[path][:-1], mark)
+
+
+def as_remembered(found: Fingerprint, mark: int = 0) -> Remembered:
+    """Return what the ledger remembers of a file with this fingerprint."""
+    return found.size, found.mtime_ns, found.ctime_ns, found.inode, mark
 
 
 @dataclass
@@ -81,6 +96,7 @@ class Folder:
     path: Path
     notebook: Notebook = field(default_factory=Notebook)
     rules: Rules = field(default_factory=Rules)
+    hold: int = 10_000
 
     def write(self, *names: str, content: bytes = b"x") -> None:
         """Write these files."""
@@ -91,7 +107,7 @@ class Folder:
     def scan(self, subtree: bytes = b"") -> list[Finding]:
         """Scan, learn, and give what was found, sorted."""
         root = os.fsencode(self.path)
-        chunks = list(scan(root, self.notebook, self.rules, subtree=subtree, network=False))
+        chunks = list(scan(root, self.notebook, self.rules, subtree=subtree, network=False, hold=self.hold))
         assert all(0 < len(chunk) <= 500 for chunk in chunks)
         findings = [finding for chunk in chunks for finding in chunk]
         self.notebook.learn(findings)
@@ -109,11 +125,11 @@ class Folder:
         ]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    """An empty folder of which nothing is remembered."""
+@pytest.fixture(params=[10_000, 1, 0], ids=["held as a whole", "in part", "chunk by chunk"])
+def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Folder:
+    """An empty folder of which nothing is remembered, whatever of a directory the scan holds at once."""
     (tmp_path / "drop").mkdir()
-    return Folder(tmp_path / "drop")
+    return Folder(tmp_path / "drop", hold=request.param)
 
 
 def test_what_is_there_is_new_once(folder: Folder) -> None:
@@ -167,8 +183,7 @@ def test_back_means_unchanged(folder: Folder) -> None:
     """A mount that was away: the same fingerprint, known as missing."""
     folder.write("a.jpg")
     folder.scan()
-    known = folder.notebook.files[b"a.jpg"]
-    folder.notebook.files[b"a.jpg"] = Known(fingerprint=known.fingerprint, missing=True)
+    folder.notebook.mark(b"a.jpg", 1)
     assert [("Back", b"a.jpg")] == folder.paths()
 
 
@@ -390,14 +405,14 @@ class Mirror:
 
     path: Path
 
-    def known(self, parent: bytes, names: Sequence[bytes]) -> Mapping[bytes, Known]:
+    def directory(self, _parent: bytes, _most: int) -> None:
+        """Have it asked for chunk by chunk."""
+
+    def known(self, parent: bytes, names: Sequence[bytes]) -> Mapping[bytes, Remembered]:
         """Give all of them, as they are on the disk."""
         directory = self.path / os.fsdecode(parent)
         stats = {name: (directory / os.fsdecode(name)).stat() for name in names}
-        return {
-            name: Known(fingerprint=fingerprint(found, network=False), missing=False)
-            for name, found in stats.items()
-        }
+        return {name: as_remembered(fingerprint(found, network=False)) for name, found in stats.items()}
 
     def count(self, parent: bytes) -> int:
         """Count them on the disk."""
@@ -445,12 +460,12 @@ STEPS = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
-@given(STEPS)
+@given(STEPS, st.sampled_from([0, 1, 10_000]))
 def test_whatever_happens_two_scans_know_the_tree(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, str]]
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, str]], hold: int
 ) -> None:
     """After any history what is remembered as present is what is there, with its fingerprints."""
-    folder = Folder(tmp_path_factory.mktemp("drop"))
+    folder = Folder(tmp_path_factory.mktemp("drop"), hold=hold)
     for number, (step, first, second) in enumerate(steps):
         target = folder.path / first
         if step == "write" and not target.is_dir() and not any(parent.is_file() for parent in target.parents):
@@ -466,12 +481,9 @@ def test_whatever_happens_two_scans_know_the_tree(
     folder.scan()
     folder.scan()
     there = {
-        os.fsencode(path.relative_to(folder.path)): fingerprint(path.stat(), network=False)
+        os.fsencode(path.relative_to(folder.path)): as_remembered(fingerprint(path.stat(), network=False))
         for path in folder.path.rglob("*")
         if path.is_file()
     }
-    remembered = {
-        path: known.fingerprint for path, known in folder.notebook.files.items() if not known.missing
-    }
-    assert there == remembered
+    assert there == folder.notebook.present()
     assert folder.scan() == []

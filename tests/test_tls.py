@@ -40,7 +40,9 @@ def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def certificate(authority: trustme.CA, place: Path, *names: str) -> Path:
     """Write a certificate for ``names`` with its private key."""
-    path = place / f"{names[0]}.pem"  # two servers of one test have two: one may still be starting with its own
+    path = (
+        place / f"{names[0]}.pem"
+    )  # two servers of one test have two: one may still be starting with its own
     authority.issue_cert(*names).private_key_and_cert_chain_pem.write_to_path(str(path))
     return path
 

@@ -11,12 +11,12 @@ from identifai_watch.cli.opening import node
 from identifai_watch.cli.words import files
 from identifai_watch.config import Config, Folder
 from identifai_watch.core import media
-from identifai_watch.core.model import Fingerprint, Media
+from identifai_watch.core.model import Fingerprint, Media, Remembered
 from identifai_watch.core.sidecar import shown
 from identifai_watch.folder.digest import digest
 from identifai_watch.folder.opening import FolderError, open_inside
 from identifai_watch.folder.roots import inspect_root
-from identifai_watch.folder.scan import Known, New, Unlisted, scan
+from identifai_watch.folder.scan import New, Unlisted, scan
 from identifai_watch.folder.sniff import HEAD, sniff
 from identifai_watch.ledger import Ledger, intake, runs, views
 from identifai_watch.places import rules_of
@@ -28,7 +28,11 @@ Say = Callable[[str], None]
 class Nothing:
     """A memory of no file, so that a scan tells of all of them."""
 
-    def known(self, _parent: bytes, _names: Sequence[bytes]) -> Mapping[bytes, Known]:
+    def directory(self, _parent: bytes, _most: int) -> dict[bytes, Remembered]:
+        """Know nothing."""
+        return {}
+
+    def known(self, _parent: bytes, _names: Sequence[bytes]) -> Mapping[bytes, Remembered]:
         """Know nothing."""
         return {}
 

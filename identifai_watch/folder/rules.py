@@ -48,6 +48,12 @@ _SUSPECT = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
+PLAIN = re.compile(
+    rb"[^.~\r][^.]*\.(?:jpe?g|png|webp|tiff?|heic|heif|avif|mp4|mov|mkv|webm|avi|mp3|wav|m4a|flac)",
+    re.IGNORECASE,
+)
+"""Names of which the tables above have nothing to say: most of a million, told for a quarter of what asking them costs."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:

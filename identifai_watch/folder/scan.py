@@ -7,13 +7,14 @@ is swapped for a link, cannot lead the scan astray.
 
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
 from typing import Protocol
 
-from identifai_watch.core.model import Fingerprint
+from identifai_watch.core.model import GONE, Fingerprint, Remembered
 from identifai_watch.folder.ignores import Ignore, ignore_in, read_ignore
 from identifai_watch.folder.look import fingerprint
 from identifai_watch.folder.opening import (
@@ -25,18 +26,17 @@ from identifai_watch.folder.opening import (
     stat_inside,
     translated,
 )
-from identifai_watch.folder.rules import Rules, why_not_descend, why_not_directory, why_not_entry
+from identifai_watch.folder.rules import PLAIN, Rules, why_not_descend, why_not_directory, why_not_entry
 
 _CHUNK = 500
+MOST_HELD = 10_000
+"""Files of a directory whose memory is held as a whole, some 3 MB; of a larger one it is asked for chunk by chunk."""
+
 _Files = dict[bytes, os.stat_result]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What is remembered of a path; ``missing`` is whether it was missing when it was last looked for."""
-
-    fingerprint: Fingerprint
-    missing: bool
+_ENCODING, _ERRORS = (
+    sys.getfilesystemencoding(),
+    sys.getfilesystemencodeerrors(),
+)  # as os.fsencode, a third of its time
 
 
 class Memory(Protocol):
@@ -45,8 +45,11 @@ class Memory(Protocol):
     ``count``, ``names`` and ``parents`` speak of what should be there: not of what is known to be gone.
     """
 
-    def known(self, parent: bytes, names: Sequence[bytes]) -> Mapping[bytes, Known]:
-        """Give what is remembered of these names in ``parent``, by name."""
+    def directory(self, parent: bytes, most: int) -> dict[bytes, Remembered] | None:
+        """Give all that is remembered in ``parent`` by name, None if that is more than ``most``."""
+
+    def known(self, parent: bytes, names: Sequence[bytes]) -> Mapping[bytes, Remembered]:
+        """Give what is remembered of these names in ``parent``, by name; at most 500 names."""
 
     def count(self, parent: bytes) -> int:
         """Say how many names there should be in ``parent``."""
@@ -116,13 +119,14 @@ def scan(
     subtree: bytes = b"",
     network: bool,
     within: timedelta = timedelta(0),
+    hold: int = MOST_HELD,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[list[Finding]]:
     """Compare the tree below ``root`` with ``memory``, giving what differs in lists of at most 500.
 
     With ``subtree`` only that directory and what is below it. The last list ends with a ``Summary``, unless
     ``stop`` said to stop. Other file systems mounted below are entered, links never. Times that differ ``within``
-    that much are the same.
+    that much are the same. What is remembered of a directory is held as a whole if it is at most ``hold`` names.
     """
     if why_not_directory(subtree, rules) is not None:
         yield [Summary(files=0, directories=0, unlisted=0)]
@@ -134,7 +138,9 @@ def scan(
         return
     try:
         yield from _in_chunks(
-            _Scan(top=top, memory=memory, rules=rules, network=network, within=within, stop=stop).run(subtree)
+            _Scan(
+                top=top, memory=memory, rules=rules, network=network, within=within, hold=hold, stop=stop
+            ).run(subtree)
         )
     finally:
         os.close(top)
@@ -163,6 +169,7 @@ class _Scan:
     rules: Rules
     network: bool
     within: timedelta
+    hold: int
     stop: Callable[[], bool]
     files: int = 0
     directories: int = 0
@@ -195,16 +202,14 @@ class _Scan:
 
     def _directory(self, directory: _Directory) -> Iterator[Finding]:
         """Compare one directory, reading it in chunks; a listing that breaks says nothing of what is missing."""
-        seen = 0
+        asked = _Asked(self.memory, directory.path, self.hold)
         try:
             with directory_inside(self.top, directory.path, listing=True) as opened:
                 ignore = ignore_in(opened, directory.path)
                 if ignore is not None:
                     directory = _Directory(path=directory.path, ignores=(*directory.ignores, ignore))
                 for files in self._listed(opened, directory):
-                    findings, present = self._compare(directory, files)
-                    seen += present
-                    yield from findings
+                    yield from self._compare(directory, files, asked)
                     if self.stop():
                         return
         except MissingError:
@@ -214,8 +219,12 @@ class _Scan:
             yield Unlisted(path=directory.path, reason=str(error))
             return
         self.directories += 1
-        if seen != self.memory.count(directory.path):
-            yield from self._absent(directory.path)
+        for name in asked.unseen():
+            path = _prefix(directory.path) + name
+            if self._is_gone(path, stat.S_ISREG):
+                yield Missing(path=path)
+            if self.stop():
+                return
 
     def _listed(self, opened: int, directory: _Directory) -> Iterator[_Files]:
         """List the files in chunks, and put the directories aside.
@@ -233,54 +242,53 @@ class _Scan:
     def _sorted_out(self, entries: list[os.DirEntry[str]], directory: _Directory) -> _Files:
         files: _Files = {}
         prefix, rules, ignores = _prefix(directory.path), self.rules, directory.ignores
+        is_plain = PLAIN.fullmatch if not (rules.include or rules.exclude or ignores) else _never
         for entry in entries:
-            name = os.fsencode(entry.name)
-            path = prefix + name
+            name = entry.name.encode(_ENCODING, _ERRORS)
             if entry.is_file(follow_symlinks=False):
-                if why_not_entry(path, name, rules) is None and not (
-                    ignores and _is_kept(ignores, path, is_directory=False)
-                ):
+                if is_plain(name) or self._is_wanted(prefix + name, name, ignores):
                     _take(entry, name, files)
             elif (
                 entry.is_dir(follow_symlinks=False)
-                and why_not_descend(path, name, rules) is None
-                and not _is_kept(ignores, path, is_directory=True)
+                and why_not_descend(prefix + name, name, rules) is None
+                and not _is_kept(ignores, prefix + name, is_directory=True)
             ):
-                self.waiting.append(_Directory(path=path, ignores=ignores))
+                self.waiting.append(_Directory(path=prefix + name, ignores=ignores))
         return files
 
-    def _compare(self, directory: _Directory, files: _Files) -> tuple[list[Finding], int]:
-        """Compare these files with what is remembered; say too how many of them should be there."""
-        findings: list[Finding] = []
-        present = 0
-        known = self.memory.known(directory.path, list(files)) if files else {}
-        prefix = _prefix(directory.path)
-        for name, result in files.items():
-            remembered = known.get(name)
-            if remembered is None:
-                findings.append(
-                    New(path=prefix + name, fingerprint=fingerprint(result, network=self.network))
-                )
-                continue
-            present += not remembered.missing
-            if not _is_same(remembered.fingerprint, result):
-                seen = fingerprint(result, network=self.network)
-                if not seen.is_like(remembered.fingerprint, self.within):
-                    findings.append(Changed(path=prefix + name, fingerprint=seen))
-                    continue
-            if remembered.missing:
-                findings.append(Back(path=prefix + name))
-        self.files += len(files)
-        return findings, present
+    def _is_wanted(self, path: bytes, name: bytes, ignores: tuple[Ignore, ...]) -> bool:
+        return why_not_entry(path, name, self.rules) is None and not _is_kept(
+            ignores, path, is_directory=False
+        )
 
-    def _absent(self, parent: bytes) -> Iterator[Finding]:
-        """Ask for each file that should be in ``parent``: the counts differ, so some may be missing."""
-        for name in self.memory.names(parent):
-            path = _prefix(parent) + name
-            if self._is_gone(path, stat.S_ISREG):
-                yield Missing(path=path)
-            if self.stop():
-                return
+    def _compare(self, directory: _Directory, files: _Files, asked: "_Asked") -> Iterator[Finding]:
+        """Compare these files with what is remembered."""
+        self.files += len(files)
+        prefix = _prefix(directory.path)
+        known = asked.of(files)
+        take = known.pop
+        for name, result in files.items():
+            remembered = take(name, None)
+            if remembered is None:
+                yield New(path=prefix + name, fingerprint=fingerprint(result, network=self.network))
+                continue
+            size, mtime_ns, ctime_ns, inode, mark = remembered
+            is_same = (
+                size == result.st_size
+                and mtime_ns == result.st_mtime_ns
+                and ctime_ns == result.st_ctime_ns
+                and (inode is None or inode == result.st_ino)
+            )
+            # The rest is rare; a million times that much is what a scan of an archive costs.
+            if not is_same and self._differs(remembered, result):
+                yield Changed(path=prefix + name, fingerprint=fingerprint(result, network=self.network))
+            elif mark != 0:
+                yield Back(path=prefix + name)
+
+    def _differs(self, remembered: Remembered, result: os.stat_result) -> bool:
+        size, mtime_ns, ctime_ns, inode, _ = remembered
+        before = Fingerprint(size=size, mtime_ns=mtime_ns, ctime_ns=ctime_ns, inode=inode)
+        return not fingerprint(result, network=self.network).is_like(before, self.within)
 
     def _vanished(self) -> Iterator[Finding]:
         """Find the files whose whole directory is gone; one that is there has been compared already."""
@@ -301,6 +309,43 @@ class _Scan:
             return False
 
 
+class _Asked:
+    """What is remembered of one directory, as its listing asks for it: all at once, or chunk by chunk of a large one."""
+
+    def __init__(self, memory: Memory, parent: bytes, hold: int) -> None:
+        self._memory = memory
+        self._hold = hold
+        self._parent = parent
+        self._all: dict[bytes, Remembered] | None = None
+        self._is_asked = False
+        self._present = 0
+
+    def of(self, names: Iterable[bytes]) -> dict[bytes, Remembered]:
+        """Return what is remembered of ``names``, and perhaps of others; whoever has compared a name takes it out."""
+        if not self._is_asked:
+            self._is_asked = True
+            self._all = self._memory.directory(self._parent, self._hold)
+        if self._all is not None:
+            return self._all
+        listed = list(names)
+        found = dict(self._memory.known(self._parent, listed)) if listed else {}
+        self._present += sum(remembered[-1] != GONE for remembered in found.values())
+        return found
+
+    def unseen(self) -> Iterable[bytes]:
+        """Return the names that should be there and were not listed; of a large directory all, if any is missing."""
+        found = self.of(())
+        if self._all is not None:
+            return [name for name, remembered in found.items() if remembered[-1] != GONE]
+        if self._present == self._memory.count(self._parent):
+            return ()
+        return self._memory.names(self._parent)
+
+
+def _never(_name: bytes) -> None:
+    """Match nothing: where there are globs, each name is held against them."""
+
+
 def _take(entry: os.DirEntry[str], name: bytes, files: _Files) -> None:
     """Take in a file, unless it went or became another thing since it was listed."""
     try:
@@ -313,16 +358,6 @@ def _take(entry: os.DirEntry[str], name: bytes, files: _Files) -> None:
 
 def _prefix(directory: bytes) -> bytes:
     return directory + b"/" if directory else b""
-
-
-def _is_same(remembered: Fingerprint, result: os.stat_result) -> bool:
-    """Compare without making a fingerprint of the result: a scan does it a million times."""
-    return (
-        remembered.size == result.st_size
-        and remembered.mtime_ns == result.st_mtime_ns
-        and remembered.ctime_ns == result.st_ctime_ns
-        and (remembered.inode is None or remembered.inode == result.st_ino)
-    )
 
 
 def _is_kept(ignores: tuple[Ignore, ...], path: bytes, *, is_directory: bool) -> bool:

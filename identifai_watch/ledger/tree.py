@@ -1,13 +1,11 @@
 """What the ledger knows of a folder's tree: what a scan compares it with, directory by directory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from identifai_watch.core.model import Fingerprint
-from identifai_watch.ledger import rows
+from identifai_watch.core.model import GONE, Remembered
 from identifai_watch.ledger.schema import files, left
 
 # Literals, so that SQLite can prove that the partial unique index serves the query.
@@ -17,34 +15,53 @@ _NOT_GONE = sa.text("files.state <> 'gone'")
 PAGE = 500
 """Names or directories in a page: each is a transaction of its own, for between two the scan waits for a disk."""
 
+# A page's names are bound one by one, so that the statement is compiled once; a short page repeats its last.
+_NAMES: list[sa.BindParameter[bytes]] = [sa.bindparam(f"name_{number}") for number in range(PAGE)]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered:
-    """What the ledger remembers of a path: what it looked like, and whether the last scan missed it."""
 
-    fingerprint: Fingerprint
-    missing: bool
+def _remembered(table: sa.Table, mark: sa.ColumnElement[int]) -> sa.Select[Any]:
+    """Select what is remembered in one directory, with nothing between the engine's values and the caller."""
+    return sa.select(
+        sa.type_coerce(table.c.name, sa.types.NullType()),
+        table.c.size,
+        table.c.mtime_ns,
+        table.c.ctime_ns,
+        table.c.inode,
+        mark,
+    ).where(table.c.folder_id == sa.bindparam("folder"), table.c.parent == sa.bindparam("above"))
+
+
+_MARK = sa.case((_NOT_GONE, files.c.missing), else_=GONE)
+_OF_FILES = _remembered(files, _MARK).where(AT_ITS_PLACE)
+_OF_LEFT = _remembered(left, sa.literal_column("0", sa.Integer))
+_SOURCES = ((_OF_LEFT, left.c.name), (_OF_FILES, files.c.name))
+_ALL = [query.limit(sa.bindparam("most")) for query, _ in _SOURCES]
+_NAMED = [query.where(name.in_(_NAMES)) for query, name in _SOURCES]
+
+
+def directory(
+    tx: sa.Connection, folder_id: int, parent: bytes, *, most: int
+) -> dict[bytes, Remembered] | None:
+    """Return all that is remembered in the directory ``parent`` by name; None if that is more than ``most``."""
+    found: dict[bytes, Remembered] = {}
+    for query in _ALL:
+        listed = tx.execute(query, {"folder": folder_id, "above": parent, "most": most + 1}).all()
+        if len(listed) > most:
+            return None
+        found.update((row[0], row[1:]) for row in listed)
+    return found
 
 
 def known(
     tx: sa.Connection, folder_id: int, parent: bytes, names: Sequence[bytes]
 ) -> dict[bytes, Remembered]:
-    """Return what is remembered of ``names`` in the directory ``parent``."""
+    """Return what is remembered of ``names``, at most a page of them and one at least, in the directory ``parent``."""
+    padded = [*names, *([names[-1]] * (PAGE - len(names)))]
+    values = {f"name_{number}": name for number, name in enumerate(padded)}
     found: dict[bytes, Remembered] = {}
-    of_files = sa.select(
-        files.c.name, files.c.size, files.c.mtime_ns, files.c.ctime_ns, files.c.inode, files.c.missing
-    ).where(files.c.folder_id == folder_id, files.c.parent == parent, files.c.name.in_(names), AT_ITS_PLACE)
-    of_left = sa.select(
-        left.c.name,
-        left.c.size,
-        left.c.mtime_ns,
-        left.c.ctime_ns,
-        left.c.inode,
-        sa.literal(0).label("missing"),
-    ).where(left.c.folder_id == folder_id, left.c.parent == parent, left.c.name.in_(names))
-    for query in (of_left, of_files):
-        for row in tx.execute(query):
-            found[row.name] = Remembered(fingerprint=rows.fingerprint(row._asdict()), missing=row.missing > 0)
+    for query in _NAMED:
+        for row in tx.execute(query, {"folder": folder_id, "above": parent, **values}):
+            found[row[0]] = row[1:]
     return found
 
 
