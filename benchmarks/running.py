@@ -100,17 +100,11 @@ class Place:
         return json.loads(done.stdout)
 
 
-class Process:
-    """A process under way; ``ready_after`` is how many seconds it took to start."""
+class Seen:
+    """A process looked at from outside: this one, or one that was started."""
 
-    def __init__(self, popen: "subprocess.Popen[bytes]", *, ready_after: float = 0.0) -> None:
-        self._popen = popen
-        self.ready_after = ready_after
-
-    @property
-    def pid(self) -> int:
-        """Its number."""
-        return self._popen.pid
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
 
     @property
     def resident(self) -> int:
@@ -138,6 +132,19 @@ class Process:
         lines = Path(f"/proc/{self.pid}/io").read_text(encoding="ascii").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("wchar"))
 
+    def _status(self, name: str) -> int:
+        lines = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+
+class Process(Seen):
+    """A process under way; ``ready_after`` is how many seconds it took to start."""
+
+    def __init__(self, popen: "subprocess.Popen[bytes]", *, ready_after: float = 0.0) -> None:
+        super().__init__(popen.pid)
+        self._popen = popen
+        self.ready_after = ready_after
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End it, and return its exit status."""
         self._popen.send_signal(number)
@@ -147,10 +154,6 @@ class Process:
         """Raise if it has ended."""
         if self._popen.poll() is not None:
             raise click.ClickException(f"process {self.pid} ended with {self._popen.returncode}")
-
-    def _status(self, name: str) -> int:
-        lines = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 
 class Pretended:

@@ -16,6 +16,7 @@ from identifai_watch.config import Existing, Folder
 from identifai_watch.core import media
 from identifai_watch.core.health import Health
 from identifai_watch.core.model import File, FileState, Fingerprint
+from identifai_watch.errors import LedgerError
 from identifai_watch.folder.digest import Digest, digest
 from identifai_watch.folder.ignores import ignored
 from identifai_watch.folder.look import Look, look
@@ -228,11 +229,13 @@ class Intake:
         if self.patrol.is_closed.is_set():
             return  # a reload put others in its place, which look for themselves
         now = self._shift.clock()
+        unknown = intake.strange(tx, self.folder_id, looks.items)
         for path, found in looks.found[looks.taken :]:
             if isinstance(found, Look):
-                self._mind_change(tx, path, found)
+                if path not in unknown:
+                    self._mind_change(tx, path, found)
                 entry = self._candidates.looked(path, found, now)
-                if entry is not None:
+                if entry is not None and (path in unknown or not self._is_known(tx, path, found.fingerprint)):
                     self._settled(tx, path, entry, found)
             elif path in self._candidates:
                 self._unseen(tx, path, found)
@@ -293,8 +296,6 @@ class Intake:
 
     def _settled(self, tx: Transaction, path: bytes, entry: Entry, found: Look) -> None:
         """Decide what becomes of a whole file, from its name and its first bytes, before it is hashed."""
-        if self._is_known(tx, path, found.fingerprint):
-            return
         name = path.rpartition(b"/")[2]
         step = self._shift.step(tx)
         match media.judge(name, found.sniffed, found.fingerprint.size, self._policy):
@@ -373,12 +374,17 @@ class Intake:
         self._digesting.discard(number)
         if self.patrol.is_closed.is_set():
             return
+        whole: list[tuple[Arrival, Content]] = []
         for (path, entry), found in zip(digests.items, digests.found, strict=True):
             # What was noticed again meanwhile settles anew.
             if self._whole.is_current(path, entry):
                 self._whole.drop(path)
-                self._read(tx, path, entry, found)
+                if isinstance(found, Digest):
+                    whole += self._to_admit(tx, path, entry, found)
+                else:
+                    self._unread(tx, path, entry, found)
             digests.taken += 1
+        self._admit(tx, whole)
 
     def _digests_failed(self, number: int, digests: Digests, _tx: Transaction, error: Exception) -> None:
         """Go on after a bug of ours with one file: it waits, and the others settle again."""
@@ -390,10 +396,9 @@ class Intake:
             if position == digests.failed_at:
                 self._put_off(path, f"a bug: {error!r}")
 
-    def _read(self, tx: Transaction, path: bytes, entry: Entry, found: Read) -> None:
+    def _unread(self, tx: Transaction, path: bytes, entry: Entry, found: FolderError) -> None:
+        """Take in that a whole file could not be read."""
         match found:
-            case Digest():
-                self._admit(tx, path, entry, found)
             case UnavailableError():
                 self.patrol.out_of_reach(str(found))
             case MissingError():
@@ -403,25 +408,56 @@ class Intake:
             case _:
                 self._put_off(path, str(found))
 
-    def _admit(self, tx: Transaction, path: bytes, entry: Entry, found: Digest) -> None:
+    def _to_admit(
+        self, tx: Transaction, path: bytes, entry: Entry, found: Digest
+    ) -> list[tuple[Arrival, Content]]:
+        """Return what is to be admitted of a file that was read: itself, unless something keeps it from that."""
         left = intake.left_as(tx, self.folder_id, path)
         if left is not None and left == (LEFT_WITHDRAWN, found.fingerprint):
-            return  # it was withdrawn while it was read
+            return []  # it was withdrawn while it was read
         name = path.rpartition(b"/")[2]
         judged = media.judge(name, found.sniffed, found.fingerprint.size, self._policy)
         if not isinstance(judged, media.Send):
             self._notice_again(path, entry)
-            return
+            return []
         content = Content(
             sha256=found.sha256,
             media=judged.media,
             mime=judged.mime,
             options=self.folder.canonical_options(judged.media),
         )
-        row = intake.admit(tx, self._arrival(path, entry, found.fingerprint), content, self._shift.step(tx))
-        self._log.info(
-            "admitted", path=path, sha256=found.sha256.hex(), media=judged.media, duplicate=row.duplicate
-        )
+        return [(self._arrival(path, entry, found.fingerprint), content)]
+
+    def _admit(self, tx: Transaction, whole: list[tuple[Arrival, Content]]) -> None:
+        """Admit whole files together; after a bug with one of them each for itself, so that it keeps nobody waiting."""
+        step = self._shift.step(tx)
+        try:
+            with tx.begin_nested():
+                admitted = intake.admit_all(tx, whole, step)
+        except LedgerError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whose fault it is shows one by one
+            self._shift.bug(error)
+            self._admit_singly(tx, whole)
+            return
+        for path, row in admitted.items():
+            self._log.info(
+                "admitted",
+                path=path,
+                sha256=None if row.sha256 is None else row.sha256.hex(),
+                media=row.media,
+                duplicate=row.duplicate,
+            )
+
+    def _admit_singly(self, tx: Transaction, whole: list[tuple[Arrival, Content]]) -> None:
+        for arrival, content in whole:
+            try:
+                with tx.begin_nested():
+                    intake.admit(tx, arrival, content, self._shift.step(tx))
+            except LedgerError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a bug about one file must not keep the others waiting
+                self._put_off(arrival.path, f"a bug: {error!r}")
 
     def _let_go(self, tx: Transaction) -> None:
         """Let the files go unchecked that have waited too long; a run that waits for all verdicts lets none go."""
@@ -472,12 +508,13 @@ class Intake:
             return
         step = self._shift.step(tx)
         missing: list[bytes] = []
+        held: list[Arrival] = []
         for finding in chunk:
             match finding:
                 case New(path=path) | Changed(path=path) if self._is_on_its_way(path):
                     pass
                 case New(path=path) if self._is_of_archive(path):
-                    self._found_archive(tx, finding)
+                    held += self._found_archive(tx, finding)
                 case Changed() if self._rests(tx, finding):
                     pass
                 case New(path=path):
@@ -493,6 +530,7 @@ class Intake:
                     missing.append(path)
                 case Unlisted() | Summary():
                     pass
+        intake.hold(tx, held)
         gone = intake.missed(tx, self.folder_id, missing, step)
         if gone:
             self._log.info("files gone", files=gone)
@@ -532,17 +570,17 @@ class Intake:
             priority=self.folder.priority,
         )
 
-    def _found_archive(self, tx: Transaction, finding: New) -> None:
-        """Take a file that was there before the daemon, as ``existing`` says."""
+    def _found_archive(self, tx: Transaction, finding: New) -> list[Arrival]:
+        """Take a file that was there before the daemon, as ``existing`` says; return what is to be held of it."""
         existing = Existing.JUDGE if self._shift.once else self.folder.existing
         arrival = self._archived(finding)
-        match existing:
-            case Existing.HOLD if arrival.media is not None:
-                intake.hold(tx, [arrival])
-            case Existing.IGNORE:
-                intake.leave(tx, arrival, IGNORED, LEFT_AS_OLD, self._shift.step(tx))
-            case _:
-                self._notice(finding.path, renamed=False, backlog=True)
+        if existing is Existing.HOLD and arrival.media is not None:
+            return [arrival]
+        if existing is Existing.IGNORE:
+            intake.leave(tx, arrival, IGNORED, LEFT_AS_OLD, self._shift.step(tx))
+        else:
+            self._notice(finding.path, renamed=False, backlog=True)
+        return []
 
     def _moved(self) -> None:
         """Take what lies on another file system for an archive once more."""

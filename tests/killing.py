@@ -202,7 +202,7 @@ class _Here(threading.local):
 
     def __init__(self) -> None:
         self.noted: list[str] = []
-        self.arrows: list[str] = []
+        self.arrows: list[dict[int, str]] = []
         self.asked = ""
         self.is_head_gone = False
         self.writes: list[str] = []
@@ -295,11 +295,11 @@ def _commits(killer: Killer) -> None:
         killer.passes(Side.AFTER, noted)
 
     Ledger.write = write  # type: ignore[method-assign] - around the real one
-    _arrows(work, "advance", lambda tx, number: work.analysis(tx, number).state)
-    _arrows(work, "advance_file", _state_of_file(work))
-    for put in ("put_analysis", "put_file"):
-        _then(work, put, _arrow_taken)
+    _arrows(work, "advance_all", "advance")
+    _arrows(work, "advance_files", "advance_file")
+    _taken(work)
     _then(work, "record", lambda _, _tx, _step, event, **__: event if isinstance(event, str) else None)
+    _then(work, "record_admitted", lambda *_: "admitted")
     _then(work, "keep_heatmap", lambda *_, **__: "heatmap kept")
     for name, noted in (
         ("pin", "root pinned"),
@@ -342,34 +342,40 @@ def _migration(killer: Killer) -> None:
     migrate.upgrade = upgraded
 
 
-def _state_of_file(work: Any) -> Callable[[Any, int], str | None]:
-    def state(tx: Any, number: int) -> str | None:
-        found = work.file(tx, number)
-        return None if found is None else found.state
+def _arrows(work: Any, name: str, core: str) -> None:
+    """Know by which arrows rows are being advanced: by the function ``name``, which asks ``core`` of each."""
+    real, asked = getattr(work, name), getattr(work.lifecycle, core)
 
-    return state
-
-
-def _arrow_taken(*_: object, **__: object) -> str | None:
-    """Return the arrow by which a row is being written; None where it is not advanced but made."""
-    taken = _here.arrows[-1] if _here.arrows else None
-    if taken in UNMET:
-        os._exit(WROTE_UNMET)
-    return taken
-
-
-def _arrows(work: Any, name: str, state_of: Callable[[Any, int], str | None]) -> None:
-    """Know which arrow is being taken while a row is advanced."""
-    real = getattr(work, name)
-
-    def called(tx: Any, number: int, event: object, *args: Any, **kwargs: Any) -> Any:
-        _here.arrows.append(f"{state_of(tx, number)}, {type(event).__name__}")
+    def called(*args: Any, **kwargs: Any) -> Any:
+        _here.arrows.append({})
         try:
-            return real(tx, number, event, *args, **kwargs)
+            return real(*args, **kwargs)
         finally:
             _here.arrows.pop()
 
+    def advanced(row: Any, event: object, *args: Any, **kwargs: Any) -> Any:
+        if _here.arrows:
+            _here.arrows[-1][row.id] = f"{row.state}, {type(event).__name__}"
+        return asked(row, event, *args, **kwargs)
+
     setattr(work, name, called)
+    setattr(work.lifecycle, core, advanced)
+
+
+def _taken(work: Any) -> None:
+    """Note the arrows by which rows are written; one that is not advanced but made has none."""
+    real = work._write
+
+    def written(tx: Any, table: Any, changes: Any) -> None:
+        real(tx, table, changes)
+        for number, _ in changes:
+            taken = _here.arrows[-1].get(number) if _here.arrows else None
+            if taken in UNMET:
+                os._exit(WROTE_UNMET)
+            if taken is not None:
+                _here.noted.append(taken)
+
+    work._write = written
 
 
 _QUESTIONS = {

@@ -20,7 +20,7 @@ from identifai_watch.patrol import Patrol
 from identifai_watch.shift import Shift
 from identifai_watch.simulator import Endpoint, Fault, FaultKind
 from tests.harness import KEY, House, house, wait_for
-from tests.test_ledger import NOW, SECOND, admitted, again, at, delivered, uploads
+from tests.test_ledger import NOW, SECOND, admitted, again, at, delivered, put_analysis, uploads
 from tests.watching import account, folders, in_loop, line, order, picture, scan
 from tests.watching import admitted as watched
 
@@ -97,7 +97,7 @@ def test_what_is_stuck_is_found_once_whichever_way(tmp_path: Path) -> None:
         first, analysis = admitted(tx, drop, b"a.jpg", 1)
         second, _ = admitted(tx, drop, b"b.jpg", 2)
         admitted(tx, drop, b"c.jpg", 3)
-        work.put_analysis(tx, replace(analysis, due=None, stuck_at=NOW))
+        put_analysis(tx, replace(analysis, due=None, stuck_at=NOW))
         for file in (first, second):
             work.put_file(tx, replace(file, due=None, stuck_at=NOW))
         assert [first.id, second.id] == [one.id for one in work.stuck_files(tx)]

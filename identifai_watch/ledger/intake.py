@@ -1,5 +1,6 @@
 """What the folders bring: files found, held, admitted, refused, left alone, missed and seen again."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -37,6 +38,31 @@ _TO_ADMIT = sa.text(
     "files.state = 'waiting' AND files.held = 0 AND files.analysis_id IS NULL AND files.refusal IS NULL"
 )
 _HELD = sa.text("files.held = 1")
+
+# Statements are built once: to build one anew costs several times what it costs to have it carried out.
+_NAMES: sa.BindParameter[list[bytes]] = sa.bindparam("names", expanding=True)
+
+
+def _in_directory(table: sa.Table) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        table.c.folder_id == sa.bindparam("folder"),
+        table.c.parent == sa.bindparam("above"),
+        table.c.name.in_(_NAMES),
+    )
+
+
+_AT_PLACE = work.select_files().where(_in_directory(files), AT_ITS_PLACE)
+_NAMES_AT_PLACE = sa.select(files.c.name).where(_in_directory(files), AT_ITS_PLACE)
+_NAMES_LEFT = sa.select(left.c.name).where(_in_directory(left))
+_LEFT = sa.select(left).where(_in_directory(left))
+_UNLEAVE = sa.delete(left).where(_in_directory(left))
+_INSERT = sa.insert(files)
+_EDITIONS = (
+    sa.select(*rows.ANALYSIS_COLUMNS)
+    .where(analyses.c.sha256.in_(sa.bindparam("digests", expanding=True)))
+    .order_by(analyses.c.edition)
+)
+_QUEUE = sa.insert(analyses)
 
 LEFT_BY_NAME = "names"
 """The rules of a file left alone for its name, which every scan asks anew: remembered until the next start."""
@@ -127,11 +153,36 @@ def archived(tx: sa.Connection, folder_id: int, now: datetime, hold_above: int, 
 def at_place(tx: sa.Connection, folder_id: int, path: bytes) -> File | None:
     """Return the file that stands for ``path`` now; what was moved away or replaced does not."""
     parent, name = rows.split(path)
-    query = work.select_files().where(
-        files.c.folder_id == folder_id, files.c.parent == parent, files.c.name == name, AT_ITS_PLACE
-    )
-    found = tx.execute(query).first()
+    found = tx.execute(_AT_PLACE, {"folder": folder_id, "above": parent, "names": [name]}).first()
     return None if found is None else rows.file(found)
+
+
+def at_places(tx: sa.Connection, folder_id: int, paths: Iterable[bytes]) -> dict[bytes, File]:
+    """Return the files that stand for ``paths`` now, by path."""
+    found: dict[bytes, File] = {}
+    for parent, names in _by_parent(paths).items():
+        for row in tx.execute(_AT_PLACE, {"folder": folder_id, "above": parent, "names": names}):
+            file = rows.file(row)
+            found[file.path] = file
+    return found
+
+
+def strange(tx: sa.Connection, folder_id: int, paths: Iterable[bytes]) -> set[bytes]:
+    """Return those of ``paths`` of which the ledger knows nothing: no file stands for them, none was left alone."""
+    unknown = set(paths)
+    for parent, names in _by_parent(unknown).items():
+        values = {"folder": folder_id, "above": parent, "names": names}
+        for query in (_NAMES_AT_PLACE, _NAMES_LEFT):
+            unknown.difference_update(rows.join(parent, name) for (name,) in tx.execute(query, values))
+    return unknown
+
+
+def _by_parent(paths: Iterable[bytes]) -> dict[bytes, list[bytes]]:
+    """Return the names of ``paths`` by the directory that they are in."""
+    found: defaultdict[bytes, list[bytes]] = defaultdict(list)
+    for parent, name in map(rows.split, paths):
+        found[parent].append(name)
+    return found
 
 
 def hold(tx: sa.Connection, arrivals: Sequence[Arrival]) -> None:
@@ -181,20 +232,94 @@ def admit(tx: sa.Connection, arrival: Arrival, content: Content, step: Step) -> 
         missing=0,
     )
     work.put_file(tx, taken)
-    work.record(
-        tx,
-        step,
-        "admitted",
-        file=taken,
-        analysis=analysis,
-        folder=taken.folder,
-        path=taken.path,
-        duplicate=not is_new,
-    )
+    work.record_admitted(tx, step, [(taken, analysis)])
     _wake(tx, analysis, arrival, step)
     if not is_new:
         _mind_move_to(tx, taken, step)
     return taken
+
+
+def admit_all(tx: sa.Connection, whole: Sequence[tuple[Arrival, Content]], step: Step) -> dict[bytes, File]:
+    """Admit whole files of one folder, as ``admit`` does; return their rows by path.
+
+    Those at places of which the ledger knows nothing are written together, the others one by one.
+    """
+    if not whole:
+        return {}
+    folder_id = whole[0][0].folder_id
+    unknown = strange(tx, folder_id, [arrival.path for arrival, _ in whole])
+    fresh = [(arrival, content) for arrival, content in whole if arrival.path in unknown]
+    admitted = _admit_fresh(tx, folder_id, fresh, step) if fresh else {}
+    for arrival, content in whole:
+        if arrival.path not in unknown:
+            admitted[arrival.path] = admit(tx, arrival, content, step)
+    return admitted
+
+
+def _admit_fresh(
+    tx: sa.Connection, folder_id: int, whole: Sequence[tuple[Arrival, Content]], step: Step
+) -> dict[bytes, File]:
+    """Admit whole files at places of which the ledger knows nothing."""
+    known, first = _queue(tx, whole)
+    values: list[dict[str, object]] = []
+    for arrival, content in whole:
+        analysis = known[content]
+        is_settled = analysis.state in SETTLED
+        wait = None if is_settled else arrival.release_after
+        values.append(
+            _arrived(arrival)
+            | {
+                "analysis_id": analysis.id,
+                "media": content.media,
+                "sha256": content.sha256,
+                "duplicate": first.get(content) != arrival.path,
+                "hashed_at": step.now,
+                "due": step.now if is_settled else None,
+                "release_at": None if wait is None else step.now + wait,
+            }
+        )
+    tx.execute(_INSERT, values)
+    admitted = at_places(tx, folder_id, [arrival.path for arrival, _ in whole])
+    taken = [(admitted[arrival.path], known[content]) for arrival, content in whole]
+    work.record_admitted(tx, step, taken)
+    for (arrival, _), (file, analysis) in zip(whole, taken, strict=True):
+        if file.duplicate or analysis.due is None:
+            _wake(tx, work.analysis(tx, analysis.id), arrival, step)
+        if file.duplicate:
+            _mind_move_to(tx, file, step)
+    return admitted
+
+
+def _queue(
+    tx: sa.Connection, whole: Sequence[tuple[Arrival, Content]]
+) -> tuple[dict[Content, Analysis], dict[Content, bytes]]:
+    """Return the newest analysis of each content, queued if there is none, and the first file of those that are new."""
+    known = _newest(tx, whole)
+    first: dict[Content, bytes] = {}
+    values: list[dict[str, Any]] = []
+    for arrival, content in whole:
+        found = known.get(content)
+        if content not in first and (found is None or found.mime == UNFITTED):
+            first[content] = arrival.path
+            if found is None:
+                values.append(_queued(arrival, content))
+            else:
+                _fitted(tx, found, arrival, content)
+    if values:
+        tx.execute(_QUEUE, values)
+    return (_newest(tx, whole) if first else known), first
+
+
+def _newest(tx: sa.Connection, whole: Sequence[tuple[Arrival, Content]]) -> dict[Content, Analysis]:
+    """Return the newest analysis of each content that there is one of."""
+    digests = list({content.sha256 for _, content in whole})
+    found = map(rows.analysis, tx.execute(_EDITIONS, {"digests": digests}))
+    newest = {(one.sha256, one.media, one.options): one for one in found}
+    return {
+        content: analysis
+        for _, content in whole
+        if (analysis := newest.get((content.sha256, content.media, content.options))) is not None
+    }
 
 
 def refuse(tx: sa.Connection, arrival: Arrival, reason: str, rules: str, step: Step) -> None:
@@ -251,19 +376,14 @@ def leave(tx: sa.Connection, arrival: Arrival, reason: str, rules: str, step: St
 
 def unleave(tx: sa.Connection, folder_id: int, paths: Iterable[bytes]) -> None:
     """Forget that ``paths`` were left alone."""
-    for path in paths:
-        parent, name = rows.split(path)
-        tx.execute(
-            sa.delete(left).where(left.c.folder_id == folder_id, left.c.parent == parent, left.c.name == name)
-        )
+    for parent, names in _by_parent(paths).items():
+        tx.execute(_UNLEAVE, {"folder": folder_id, "above": parent, "names": names})
 
 
 def left_as(tx: sa.Connection, folder_id: int, path: bytes) -> tuple[str, Fingerprint] | None:
     """Return under which rules ``path`` is left alone, and what it looked like; None if it is not."""
     parent, name = rows.split(path)
-    found = tx.execute(
-        sa.select(left).where(left.c.folder_id == folder_id, left.c.parent == parent, left.c.name == name)
-    ).first()
+    found = tx.execute(_LEFT, {"folder": folder_id, "above": parent, "names": [name]}).first()
     return None if found is None else (found.rules, rows.fingerprint(found._asdict()))
 
 
@@ -545,7 +665,7 @@ def _arrived(arrival: Arrival) -> dict[str, object]:
 
 
 def _insert(tx: sa.Connection, arrival: Arrival) -> File:
-    tx.execute(sa.insert(files).values(**_arrived(arrival)))
+    tx.execute(_INSERT, _arrived(arrival))
     row = at_place(tx, arrival.folder_id, arrival.path)
     if row is None:
         raise LookupError(arrival.path)
@@ -573,57 +693,42 @@ def _same_again(tx: sa.Connection, before: File, arrival: Arrival, step: Step) -
 
 def _analysis(tx: sa.Connection, arrival: Arrival, content: Content) -> tuple[Analysis, bool]:
     """Return the newest analysis of a content, made if there is none, and whether no file has had it before."""
-    query = (
-        sa.select(*rows.ANALYSIS_COLUMNS)
-        .where(
-            analyses.c.sha256 == content.sha256,
-            analyses.c.media == content.media,
-            analyses.c.options == content.options,
-        )
-        .order_by(analyses.c.edition.desc())
-        .limit(1)
-    )
-    found = tx.execute(query).first()
-    if found is not None and found.mime == UNFITTED:
-        return _fitted(tx, rows.analysis(found), arrival, content), True
-    if found is not None:
-        return rows.analysis(found), False
-    tx.execute(
-        sa.insert(analyses).values(
-            sha256=content.sha256,
-            media=content.media,
-            mime=content.mime,
-            options=content.options,
-            size=arrival.fingerprint.size,
-            noticed_at=arrival.noticed_at,
-            state=AnalysisState.QUEUED,
-            backlog=arrival.backlog,
-            priority=arrival.priority,
-            due=arrival.noticed_at,
-        )
-    )
-    return rows.analysis(tx.execute(query).one()), True
+    known, first = _queue(tx, [(arrival, content)])
+    return known[content], bool(first)
 
 
-def _fitted(tx: sa.Connection, analysis: Analysis, arrival: Arrival, content: Content) -> Analysis:
-    """Return an analysis that was rebuilt from a sidecar with what the file gives it that it is for.
+def _queued(arrival: Arrival, content: Content) -> dict[str, Any]:
+    """Return the row of a content that is to be judged."""
+    return {
+        "sha256": content.sha256,
+        "media": content.media,
+        "mime": content.mime,
+        "options": content.options,
+        "size": arrival.fingerprint.size,
+        "noticed_at": arrival.noticed_at,
+        "state": AnalysisState.QUEUED,
+        "backlog": arrival.backlog,
+        "priority": arrival.priority,
+        "due": arrival.noticed_at,
+    }
+
+
+def _fitted(tx: sa.Connection, analysis: Analysis, arrival: Arrival, content: Content) -> None:
+    """Give an analysis that was rebuilt from a sidecar what the file has that it is for.
 
     If it has to be sent after all, that is what is sent, and when.
     """
-    fitted = replace(
-        analysis,
-        mime=content.mime,
-        size=arrival.fingerprint.size,
-        backlog=arrival.backlog,
-        priority=arrival.priority,
-    )
     # Only this: a question about it may be under way, and keeps its claim.
     tx.execute(
         sa.update(analyses)
         .where(analyses.c.id == analysis.id)
-        .values(mime=fitted.mime, size=fitted.size, backlog=fitted.backlog, priority=fitted.priority)
+        .values(
+            mime=content.mime,
+            size=arrival.fingerprint.size,
+            backlog=arrival.backlog,
+            priority=arrival.priority,
+        )
     )
-    return fitted
 
 
 def _wake(tx: sa.Connection, analysis: Analysis, arrival: Arrival, step: Step) -> None:

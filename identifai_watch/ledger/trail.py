@@ -1,6 +1,6 @@
 """History: what happened, by whom, to what. No line is ever changed or deleted, and each is chained to the one before."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,6 +26,9 @@ _COLUMNS = (
     *(column for column in history.c if column is not history.c.at),
     sa.type_coerce(history.c.at, sa.Integer).label("at"),
 )
+
+_LAST = sa.select(history.c.digest).order_by(history.c.id.desc()).limit(1)
+_APPEND = sa.insert(history)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,20 +61,26 @@ class Gap:
     event: str
 
 
-def append(tx: sa.Connection, entry: Entry) -> None:
-    """Write one line, chained to the last one; the transaction that writes is the only one that does."""
-    last = tx.execute(sa.select(history.c.digest).order_by(history.c.id.desc()).limit(1)).scalar()
-    tx.execute(
-        sa.insert(history).values(
-            at=entry.at,
-            who=entry.who,
-            event=entry.event,
-            file_id=entry.file_id,
-            analysis_id=entry.analysis_id,
-            detail=entry.detail,
-            digest=trail.digest(BEGINNING if last is None else last, entry),
+def append(tx: sa.Connection, entries: Sequence[Entry]) -> None:
+    """Write lines, each chained to the one before; the transaction that writes is the only one that does."""
+    if not entries:
+        return
+    before = tx.execute(_LAST).scalar()
+    values: list[dict[str, Any]] = []
+    for entry in entries:
+        before = trail.digest(BEGINNING if before is None else before, entry)
+        values.append(
+            {
+                "at": entry.at,
+                "who": entry.who,
+                "event": entry.event,
+                "file_id": entry.file_id,
+                "analysis_id": entry.analysis_id,
+                "detail": entry.detail,
+                "digest": before,
+            }
         )
-    )
+    tx.execute(_APPEND, values)
 
 
 def head(tx: sa.Connection, *, before: datetime | None = None) -> Head | None:

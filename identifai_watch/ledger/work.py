@@ -6,7 +6,8 @@ stale copy. Who may work on a row is left to ``claims``.
 
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,10 +33,41 @@ from identifai_watch.core.trail import Entry
 from identifai_watch.ledger import rows, trail
 from identifai_watch.ledger.schema import account, analyses, answers, files, folders
 
-PRESENT = files.c.state.in_([FileState.WAITING, FileState.DELIVERED])
-"""The files that stand for something: what was replaced, or is gone, does not."""
+THERE = frozenset({FileState.WAITING, FileState.DELIVERED})
+"""The states of files that stand for something: what was replaced, or is gone, does not."""
 
-UNCLAIMED: Mapping[str, None] = {"claimed_by": None, "claim": None, "claimed_until": None}
+PRESENT = files.c.state.in_(sorted(THERE))
+
+Change = tuple[int, dict[str, Any]]
+"""The number of a row, and what is to be written of it."""
+
+UNCLAIMED: dict[str, Any] = {"claimed_by": None, "claim": None, "claimed_until": None}
+
+
+def select_files() -> sa.Select[Any]:
+    """Return the query for files with the names of their folders."""
+    return sa.select(*rows.FILE_COLUMNS).join(folders, folders.c.id == files.c.folder_id)
+
+
+# Statements are built once: to build one anew costs several times what it costs to have it carried out.
+_IDS: sa.BindParameter[list[int]] = sa.bindparam("ids", expanding=True)
+_ANALYSES = sa.select(*rows.ANALYSIS_COLUMNS).where(analyses.c.id.in_(_IDS))
+_FILES = select_files().where(files.c.id.in_(_IDS))
+_CLAIMED: Mapping[sa.Select[Any], sa.Select[Any]] = {
+    _ANALYSES: _ANALYSES.where(analyses.c.claim == sa.bindparam("token")),
+    _FILES: _FILES.where(files.c.claim == sa.bindparam("token")),
+}
+_FILES_OF = select_files().where(files.c.analysis_id.in_(_IDS))
+_STATES = sa.select(analyses.c.id, analyses.c.state).where(analyses.c.id.in_(_IDS))
+_ANSWERS = sa.select(answers.c.analysis_id, answers.c.raw, answers.c.heatmap).where(
+    answers.c.analysis_id.in_(_IDS)
+)
+_FORGET_ANSWERS = sa.delete(answers).where(answers.c.analysis_id.in_(_IDS))
+_KEEP_ANSWERS = sa.insert(answers)
+_UPDATES: Mapping[sa.Table, sa.Update] = {
+    table: sa.update(table).where(table.c.id == sa.bindparam("row")) for table in (analyses, files)
+}
+_PRESENT_ONE = sa.select(files.c.id).where(files.c.analysis_id == sa.bindparam("analysis"), PRESENT).limit(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,39 +105,53 @@ class Delivery:
 def advance(
     tx: sa.Connection, analysis_id: int, event: AnalysisEvent, step: Step, claimant: Claimant | None = None
 ) -> Analysis | None:
-    """Advance an analysis by ``event``, with all that follows for its files.
+    """Advance an analysis by ``event``, as ``advance_all`` does; None if the claim does not hold or it is not there."""
+    return advance_all(tx, {analysis_id: event}, step, claimant).get(analysis_id)
 
-    With a ``claimant``, only while its claim holds; else returns None and changes nothing. Raises UnexpectedError
-    if the table does not know the arrow.
+
+def advance_all(
+    tx: sa.Connection, events: Mapping[int, AnalysisEvent], step: Step, claimant: Claimant | None = None
+) -> dict[int, Analysis]:
+    """Advance analyses, each by its event, with all that follows for their files; return those that are there.
+
+    With a ``claimant``, only those whose claim is held; of the others nothing changes. Raises UnexpectedError if the
+    table does not know an arrow.
     """
-    query = sa.select(*rows.ANALYSIS_COLUMNS).where(analyses.c.id == analysis_id)
-    if claimant is not None:
-        query = query.where(analyses.c.claim == claimant.token)
-    found = tx.execute(query).first()
-    if found is None:
-        return None
-    before = rows.analysis(found)
-    after = lifecycle.advance(before, event, step.now, step.policy, step.chance)
-    if after == before and claimant is None:
-        return after  # nothing happened, and a question that is under way keeps its claim
-    put_analysis(tx, after)
-    if isinstance(event, Judged):
-        _keep_answer(tx, analysis_id, event.raw)
-    if _is_news(before, after, event):
-        record(tx, step, event, analysis=after)
-    if after.state in SETTLED and (before.state is not after.state or isinstance(event, Overridden)):
-        _reopen_files(tx, analysis_id, step)
-    elif before.state in SETTLED and after.state not in SETTLED:
+    advanced: dict[int, Analysis] = {}
+    changes: list[Change] = []
+    told: list[Entry] = []
+    judged: dict[int, bytes] = {}
+    reopened: list[int] = []
+    resting: list[int] = []
+    for row in _rows_of(tx, _ANALYSES, list(events), claimant):
+        before = rows.analysis(row)
+        event = events[before.id]
+        after = advanced[before.id] = lifecycle.advance(before, event, step.now, step.policy, step.chance)
+        if after == before and claimant is None:
+            continue  # nothing happened, and a question that is under way keeps its claim
+        changes.append((before.id, _changed_analysis(before, after)))
+        if isinstance(event, Judged):
+            judged[before.id] = event.raw
+        if _is_news(before, after, event):
+            told.append(_entry(step, event, analysis=after))
+        if after.state in SETTLED and (before.state is not after.state or isinstance(event, Overridden)):
+            reopened.append(before.id)
+        elif before.state in SETTLED and after.state not in SETTLED:
+            resting.append(before.id)
+    _write(tx, analyses, changes)
+    _keep_answers(tx, judged)
+    trail.append(tx, told)
+    _reopen_files(tx, reopened, step)
+    for analysis_id in resting:
         _rest_files(tx, analysis_id)
-    return after
+    return advanced
 
 
-def put_analysis(tx: sa.Connection, value: Analysis) -> None:
-    """Write an analysis; its claim is kept only while it is being sent."""
-    values = rows.analysis_values(value)
-    if value.state is not AnalysisState.SENDING:
-        values |= UNCLAIMED
-    tx.execute(sa.update(analyses).where(analyses.c.id == value.id).values(values))
+def _changed_analysis(before: Analysis, after: Analysis) -> dict[str, Any]:
+    """Return what is to be written of an analysis; its claim is kept only while it is being sent."""
+    old = rows.analysis_values(before)
+    changed = {name: value for name, value in rows.analysis_values(after).items() if value != old[name]}
+    return changed if after.state is AnalysisState.SENDING else changed | UNCLAIMED
 
 
 def advance_file(
@@ -117,40 +163,57 @@ def advance_file(
     *,
     keep_claim: bool = False,
 ) -> File | None:
-    """Advance a file by ``event``; its analysis rests while no file with its content can be seen.
+    """Advance a file by ``event``, as ``advance_files`` does; None if the claim does not hold or it is not there."""
+    return advance_files(tx, {file_id: event}, step, claimant, keep_claim=keep_claim).get(file_id)
 
-    With a ``claimant``, only while its claim holds; else returns None and changes nothing. A delivery is given up
-    only while others of its folder succeed: what the API answers says nothing about a disk.
+
+def advance_files(
+    tx: sa.Connection,
+    events: Mapping[int, FileEvent],
+    step: Step,
+    claimant: Claimant | None = None,
+    *,
+    keep_claim: bool = False,
+) -> dict[int, File]:
+    """Advance files, each by its event; an analysis rests while no file with its content can be seen.
+
+    With a ``claimant``, only those whose claim is held; of the others nothing changes. A delivery is given up only
+    while others of its folder succeed: what the API answers says nothing about a disk.
     """
-    query = select_files().where(files.c.id == file_id)
-    if claimant is not None:
-        query = query.where(files.c.claim == claimant.token)
-    found = tx.execute(query).first()
-    if found is None:
-        return None
-    before = rows.file(found)
-    policy = step.policy
-    if isinstance(event, Undelivered):
-        policy = replace(policy, others_at=_delivered_at(tx, file_id))
-    after = lifecycle.advance_file(before, event, step.now, policy, step.chance)
-    if after.due is not None and lifecycle.duty(after, _state_of(tx, after.analysis_id)) is not Duty.DELIVER:
-        after = replace(after, due=None)
-    if after == before and claimant is None:
-        return after
-    put_file(tx, after, keep_claim=keep_claim)
-    if _is_news_of_file(before, after):
-        record(tx, step, event, file=after, **_ending(after, event))
-    if before.state is not after.state and before.analysis_id is not None:
-        _mind_presence(tx, before.analysis_id, after, step)
-    return after
+    found = [rows.file(row) for row in _rows_of(tx, _FILES, list(events), claimant)]
+    states = _states_of(tx, {one.analysis_id for one in found if one.analysis_id is not None})
+    advanced: dict[int, File] = {}
+    changes: list[Change] = []
+    told: list[Entry] = []
+    moved: list[tuple[int, File]] = []
+    for before in found:
+        event, policy = events[before.id], step.policy
+        if isinstance(event, Undelivered):
+            policy = replace(policy, others_at=_delivered_at(tx, before.id))
+        after = lifecycle.advance_file(before, event, step.now, policy, step.chance)
+        state = None if after.analysis_id is None else states[after.analysis_id]
+        if after.due is not None and lifecycle.duty(after, state) is not Duty.DELIVER:
+            after = replace(after, due=None)
+        advanced[before.id] = after
+        if after == before and claimant is None:
+            continue
+        old = rows.file_values(before)
+        changed = {name: value for name, value in rows.file_values(after).items() if value != old[name]}
+        changes.append((before.id, changed if keep_claim else changed | UNCLAIMED))
+        if _is_news_of_file(before, after):
+            told.append(_entry(step, event, file=after, **_ending(after, event)))
+        if before.analysis_id is not None and (before.state in THERE) != (after.state in THERE):
+            moved.append((before.analysis_id, after))
+    _write(tx, files, changes)
+    trail.append(tx, told)
+    for analysis_id, after in moved:
+        _mind_presence(tx, analysis_id, after, step)
+    return advanced
 
 
-def put_file(tx: sa.Connection, value: File, *, keep_claim: bool = False) -> None:
-    """Write a file; its claim ends with that unless it is kept."""
-    values = rows.file_values(value)
-    if not keep_claim:
-        values |= UNCLAIMED
-    tx.execute(sa.update(files).where(files.c.id == value.id).values(values))
+def put_file(tx: sa.Connection, value: File) -> None:
+    """Write a file as a whole; its claim ends with that."""
+    _write(tx, files, [(value.id, rows.file_values(value) | UNCLAIMED)])
 
 
 def record(
@@ -163,18 +226,38 @@ def record(
     **detail: Any,
 ) -> None:
     """Write one line of history: what happened, by whom, to what, with the hash and the identifier that it is about."""
+    trail.append(tx, [_entry(step, event, file=file, analysis=analysis, **detail)])
+
+
+def record_admitted(tx: sa.Connection, step: Step, taken: Sequence[tuple[File, Analysis]]) -> None:
+    """Write the lines of files that were admitted together, each with the analysis of its content."""
+    told = [
+        _entry(
+            step,
+            "admitted",
+            file=file,
+            analysis=analysis,
+            folder=file.folder,
+            path=file.path,
+            duplicate=file.duplicate,
+        )
+        for file, analysis in taken
+    ]
+    trail.append(tx, told)
+
+
+def _entry(
+    step: Step, event: object, *, file: File | None = None, analysis: Analysis | None = None, **detail: Any
+) -> Entry:
     name = event if isinstance(event, str) else type(event).__name__.lower()
     said = {} if isinstance(event, str) else _said(event)
-    trail.append(
-        tx,
-        Entry(
-            at=step.now,
-            who=step.who,
-            event=name,
-            file_id=None if file is None else file.id,
-            analysis_id=analysis.id if analysis is not None else None if file is None else file.analysis_id,
-            detail=json.dumps(_subject(file, analysis) | said | detail, default=_plain),
-        ),
+    return Entry(
+        at=step.now,
+        who=step.who,
+        event=name,
+        file_id=None if file is None else file.id,
+        analysis_id=analysis.id if analysis is not None else None if file is None else file.analysis_id,
+        detail=json.dumps(_subject(file, analysis) | said | detail, default=_plain),
     )
 
 
@@ -188,15 +271,13 @@ def _subject(file: File | None, analysis: Analysis | None) -> dict[str, Any]:
 
 def file(tx: sa.Connection, file_id: int) -> File | None:
     """Return the file of that number, if there is one."""
-    found = tx.execute(select_files().where(files.c.id == file_id)).first()
-    return None if found is None else rows.file(found)
+    return next(map(rows.file, _rows_of(tx, _FILES, [file_id])), None)
 
 
 def analysis(tx: sa.Connection, analysis_id: int) -> Analysis:
     """Return the analysis of that number."""
-    return rows.analysis(
-        tx.execute(sa.select(*rows.ANALYSIS_COLUMNS).where(analyses.c.id == analysis_id)).one()
-    )
+    [found] = _rows_of(tx, _ANALYSES, [analysis_id])
+    return rows.analysis(found)
 
 
 def analyses_of(tx: sa.Connection, sha256: bytes) -> list[Analysis]:
@@ -263,7 +344,7 @@ def new_edition(tx: sa.Connection, file: File, step: Step) -> Analysis | None:
     fresh = analysis(tx, key)
     _rest_files(tx, old.id)
     for copy in files_of(tx, old.id):
-        if copy.state in {FileState.WAITING, FileState.DELIVERED}:
+        if copy.state in THERE:
             _put_edition(tx, copy, fresh, step)
     return fresh
 
@@ -284,7 +365,7 @@ def _put_edition(tx: sa.Connection, file: File, edition: Analysis, step: Step) -
 
 def files_of(tx: sa.Connection, analysis_id: int) -> list[File]:
     """Return every file that has the content of an analysis."""
-    return [rows.file(row) for row in tx.execute(select_files().where(files.c.analysis_id == analysis_id))]
+    return [rows.file(row) for row in tx.execute(_FILES_OF, {"ids": [analysis_id]})]
 
 
 def reroute(
@@ -301,7 +382,7 @@ def keep_heatmap(
     """Keep a heatmap and have it delivered, or write when to ask for it again; None and no instant: given up."""
     if png is not None:
         tx.execute(sa.update(answers).where(answers.c.analysis_id == analysis.id).values(heatmap=png))
-        _reopen_files(tx, analysis.id, step)
+        _reopen_files(tx, [analysis.id], step)
     failures = analysis.heatmap_failures + (png is None)
     tx.execute(
         sa.update(analyses)
@@ -329,26 +410,29 @@ def others_at(tx: sa.Connection) -> datetime | None:
     return tx.execute(sa.select(account.c.succeeded_at)).scalar()
 
 
-def select_files() -> sa.Select[Any]:
-    """Return the query for files with the names of their folders."""
-    return sa.select(*rows.FILE_COLUMNS).join(folders, folders.c.id == files.c.folder_id)
-
-
 def delivery(tx: sa.Connection, file: File) -> Delivery:
     """Return all that the delivery of ``file`` needs."""
-    if file.analysis_id is None:
-        return Delivery(file=file, analysis=None, previous=_previous(tx, file))
-    found = tx.execute(sa.select(*rows.ANALYSIS_COLUMNS).where(analyses.c.id == file.analysis_id)).one()
-    answer = tx.execute(
-        sa.select(answers.c.raw, answers.c.heatmap).where(answers.c.analysis_id == found.id)
-    ).first()
-    return Delivery(
-        file=file,
-        analysis=rows.analysis(found),
-        raw=None if answer is None else zlib.decompress(answer.raw),
-        heatmap=None if answer is None else answer.heatmap,
-        previous=_previous(tx, file),
-    )
+    return deliveries(tx, [file])[0]
+
+
+def deliveries(tx: sa.Connection, of: Sequence[File]) -> list[Delivery]:
+    """Return all that the deliveries of files need, in their order."""
+    ids = list({file.analysis_id for file in of if file.analysis_id is not None})
+    found = {row.id: rows.analysis(row) for row in _rows_of(tx, _ANALYSES, ids)}
+    said = {row.analysis_id: row for row in tx.execute(_ANSWERS, {"ids": ids})} if ids else {}
+    made: list[Delivery] = []
+    for file in of:
+        answer = None if file.analysis_id is None else said.get(file.analysis_id)
+        made.append(
+            Delivery(
+                file=file,
+                analysis=None if file.analysis_id is None else found[file.analysis_id],
+                raw=None if answer is None else zlib.decompress(answer.raw),
+                heatmap=None if answer is None else answer.heatmap,
+                previous=_previous(tx, file),
+            )
+        )
+    return made
 
 
 def _previous(tx: sa.Connection, of: File) -> Delivery | None:
@@ -361,11 +445,11 @@ def _previous(tx: sa.Connection, of: File) -> Delivery | None:
     )
 
 
-def _reopen_files(tx: sa.Connection, analysis_id: int, step: Step) -> None:
-    """Have every file of an analysis delivered: its verdict is here, or is another one."""
-    for file in files_of(tx, analysis_id):
-        if file.state in {FileState.WAITING, FileState.DELIVERED}:
-            advance_file(tx, file.id, Reopened(), step)
+def _reopen_files(tx: sa.Connection, analysis_ids: Sequence[int], step: Step) -> None:
+    """Have every file of these analyses delivered: their verdict is here, or is another one."""
+    if analysis_ids:
+        found = [rows.file(row) for row in tx.execute(_FILES_OF, {"ids": analysis_ids})]
+        advance_files(tx, {file.id: Reopened() for file in found if file.state in THERE}, step)
 
 
 def _rest_files(tx: sa.Connection, analysis_id: int) -> None:
@@ -381,17 +465,40 @@ def _delivered_at(tx: sa.Connection, file_id: int) -> datetime | None:
     ).scalar()
 
 
-def _state_of(tx: sa.Connection, analysis_id: int | None) -> AnalysisState | None:
-    if analysis_id is None:
-        return None
-    return AnalysisState(
-        tx.execute(sa.select(analyses.c.state).where(analyses.c.id == analysis_id)).scalar_one()
-    )
+def _states_of(tx: sa.Connection, analysis_ids: Collection[int]) -> dict[int, AnalysisState]:
+    if not analysis_ids:
+        return {}
+    found = tx.execute(_STATES, {"ids": list(analysis_ids)})
+    return {analysis_id: AnalysisState(state) for analysis_id, state in found}
 
 
-def _keep_answer(tx: sa.Connection, analysis_id: int, raw: bytes) -> None:
-    tx.execute(sa.delete(answers).where(answers.c.analysis_id == analysis_id))
-    tx.execute(sa.insert(answers).values(analysis_id=analysis_id, raw=zlib.compress(raw)))
+def _keep_answers(tx: sa.Connection, raw: Mapping[int, bytes]) -> None:
+    if raw:
+        tx.execute(_FORGET_ANSWERS, {"ids": list(raw)})
+        values = [{"analysis_id": number, "raw": zlib.compress(answer)} for number, answer in raw.items()]
+        tx.execute(_KEEP_ANSWERS, values)
+
+
+def _rows_of(
+    tx: sa.Connection, query: sa.Select[Any], ids: Sequence[int], claimant: Claimant | None = None
+) -> Sequence[sa.Row[Any]]:
+    """Return the rows of these numbers; with a ``claimant`` those whose claim it holds."""
+    if not ids:
+        return ()
+    if claimant is None:
+        return tx.execute(query, {"ids": ids}).all()
+    return tx.execute(_CLAIMED[query], {"ids": ids, "token": claimant.token}).all()
+
+
+def _write(tx: sa.Connection, table: sa.Table, changes: Sequence[Change]) -> None:
+    """Write what changed of rows, each by its number; those that change alike are one statement."""
+    alike: defaultdict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for number, values in changes:
+        if not values:
+            continue
+        alike[tuple(values)].append(values | {"row": number})
+    for group in alike.values():
+        tx.execute(_UPDATES[table], group)
 
 
 def _is_news(before: Analysis, after: Analysis, event: AnalysisEvent) -> bool:
@@ -419,10 +526,7 @@ def _ending(file: File, event: FileEvent) -> dict[str, Any]:
 
 def _mind_presence(tx: sa.Connection, analysis_id: int, file: File, step: Step) -> None:
     """Let a queued analysis rest while none of its files can be seen, and go on when one is back."""
-    left = tx.execute(
-        sa.select(files.c.id).where(files.c.analysis_id == analysis_id, PRESENT).limit(1)
-    ).first()
-    if left is None:
+    if tx.execute(_PRESENT_ONE, {"analysis": analysis_id}).first() is None:
         advance(tx, analysis_id, Absent(), step)
     elif file.state is FileState.WAITING:
         advance(tx, analysis_id, Present(), step)
