@@ -211,6 +211,22 @@ def share(values: Sequence[float], part: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
 
 
+def cached(path: Path) -> int:
+    """Return how many bytes of a file are in the page cache (fincore(1), of util-linux)."""
+    command = ["fincore", "--bytes", "--noheadings", "--output", "RES", str(path)]
+    return int(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+
+
+def let_go(path: Path) -> None:
+    """Have nothing of a file in the page cache."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def _started(command: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[bytes]"]:
     popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, **options)

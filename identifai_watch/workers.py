@@ -4,6 +4,7 @@ Work is planned while a transaction is open and launched after its commit, so th
 that the ledger does not know of. No thread is ever joined: one that hangs in the kernel is left behind.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,14 @@ from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from identifai_watch.ledger import Transaction
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds after which a thread that computes hands Python's lock on to one that waits for it.
+
+A thread that hashes or sends gives the lock up for each block, and waits so long to have it back. Measured on two cores
+beside a busy Python thread, a digest in blocks of 4 MiB keeps 0.3 to 0.4 of its speed with Python's own 5 ms, 0.5 with
+1 ms, 0.87 with 0.5 ms and 0.91 with 0.2 ms. Two threads that compute lose 6 % by 0.5 ms at most.
+"""
 
 Result = TypeVar("Result")
 Then = Callable[[Transaction, Result], None]
@@ -56,6 +65,11 @@ class Arrived:
 
     then: Callable[[Transaction], None]
     failed: Callable[[Transaction, Exception], None] | None = None
+
+
+def share_interpreter() -> None:
+    """Have threads that compute not hold up those that read, hash and send; for the whole process, once."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
 
 
 class Workers:

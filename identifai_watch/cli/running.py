@@ -30,6 +30,7 @@ from identifai_watch.folder.look import ignore_sigio
 from identifai_watch.hardening import harden
 from identifai_watch.ledger import Ledger, runs, views
 from identifai_watch.shift import Shift
+from identifai_watch.workers import share_interpreter
 
 Stuck = list[tuple[str, bytes, str | None]]
 
@@ -48,6 +49,7 @@ def run_command(config_path: Path | None) -> None:
     key = secret(lambda: daemon.shift.config, redaction)
     redaction.hide(configuration.read_key(config, os.environ).value)
     ignore_sigio()
+    share_interpreter()
     with opened(config) as ledger:
         daemon = Daemon(Shift(config=config, ledger=ledger), key, reload=lambda: load(config_path))
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -143,6 +145,7 @@ def interruptible(daemon: Daemon) -> Ending:
         daemon.stop()
 
     ignore_sigio()
+    share_interpreter()
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         ending = daemon.run()
