@@ -23,6 +23,7 @@ from identifai_watch.core.sidecar import Previous
 from identifai_watch.delivery import DeliveryError, Order, SourceChanged, SourceGone, Taken
 from identifai_watch.folder.look import fingerprint
 from identifai_watch.folder.opening import FolderError, MissingError, UnavailableError, open_inside
+from identifai_watch.folder.pages import Wake, wake
 from identifai_watch.ledger.work import Delivery
 
 CHANGED = "it changed since it was judged; its verdict is pending"
@@ -118,8 +119,8 @@ def upload(
     opened = _opened(place, sent, signs)
     if isinstance(opened, Sent):
         return opened
-    source = _Source(opened, analysis, expected, place=place, signs=signs)
-    with opened:
+    with opened, wake(opened.fileno(), analysis.size) as behind:
+        source = _Source(opened, analysis, expected, place=place, signs=signs, behind=behind)
         if not source.is_unchanged():
             why = "the file changed before it was sent"
             return replace(sent, reading=Reading(event=Unsent(why, counts=True)), changed=True)
@@ -154,9 +155,17 @@ class _Source:
     """An open file that is sent, and is only to be completed as the version that was hashed."""
 
     def __init__(
-        self, file: BinaryIO, analysis: Analysis, expected: Fingerprint | None, *, place: Place, signs: Signs
+        self,
+        file: BinaryIO,
+        analysis: Analysis,
+        expected: Fingerprint | None,
+        *,
+        place: Place,
+        signs: Signs,
+        behind: Wake,
     ) -> None:
         self._file = file
+        self._behind = behind
         self._analysis = analysis
         self._place = place
         self._signs = signs
@@ -166,7 +175,9 @@ class _Source:
     def read(self, most: int, /) -> bytes:
         """Return the next bytes; that it waits for the disk, and not for the network, is told."""
         with self._signs.on_disk():
-            return self._file.read(most)
+            block = self._file.read(most)
+            self._behind.passed(len(block))
+        return block
 
     def is_unchanged(self) -> bool:
         """Tell whether the file is still the version that was hashed."""
