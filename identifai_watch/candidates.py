@@ -19,8 +19,12 @@ MOST_IN_BATCH = 64
 MOST_BYTES = 64 * 1024 * 1024
 """Bytes of a batch of digests, so that what comes later and is more urgent does not wait long."""
 
+BIG = 100_000_000
+"""Bytes: files above this never take all threads that hash, nor all slots for uploads."""
+
 _LATEST = datetime.max.replace(tzinfo=UTC)
 _Urgency = tuple[bool, int, timedelta]
+_Line = list[tuple[_Urgency, int, bytes]]
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -70,6 +74,16 @@ class Entry:
     def urgency(self) -> _Urgency:
         """Its place in line: what is new before the backlog, then by priority, then the newest."""
         return self.backlog, -self.priority, _LATEST - self.noticed_at
+
+    @property
+    def size(self) -> int:
+        """Its bytes at the last look."""
+        return 0 if self.look is None else self.look.fingerprint.size
+
+    @property
+    def is_big(self) -> bool:
+        """Whether it must leave a thread to the others."""
+        return self.size > BIG
 
     def hasten(self, priority: int) -> None:
         """Take it as something new with this priority: somebody asks for it, which is no change of the file."""
@@ -178,7 +192,7 @@ class Whole:
 
     def __init__(self) -> None:
         self._entries: dict[bytes, Entry] = {}
-        self._heap: list[tuple[_Urgency, int, bytes]] = []
+        self._lines: dict[bool, _Line] = {is_big: [] for is_big in (False, True)}
         self._turns = count()
 
     def __len__(self) -> int:
@@ -191,7 +205,7 @@ class Whole:
         """Put a file in line."""
         entry.is_digested = False
         self._entries[path] = entry
-        heapq.heappush(self._heap, (entry.urgency, next(self._turns), path))
+        heapq.heappush(self._lines[entry.is_big], (entry.urgency, next(self._turns), path))
 
     def hasten(self, path: bytes, priority: int) -> None:
         """Let a file go ahead in line."""
@@ -208,20 +222,36 @@ class Whole:
         """Forget a path: it is admitted, or settles anew."""
         self._entries.pop(path, None)
 
-    def batch(self) -> list[tuple[bytes, Entry]]:
-        """Take what is to be read next, the most urgent first; one file at least, however large."""
+    def batch(self, *, big: bool = True) -> list[tuple[bytes, Entry]]:
+        """Take what is to be read next, the most urgent first; one file at least, however large, if ``big`` ones may go."""
+        kinds = [is_big for is_big in self._lines if big or not is_big]
         taken: list[tuple[bytes, Entry]] = []
         size = 0
-        while self._heap and len(taken) < MOST_IN_BATCH:
-            urgency, _, path = self._heap[0]
-            entry = self._entries.get(path)
-            if entry is None or entry.is_digested or entry.urgency != urgency:
-                heapq.heappop(self._heap)  # it is read already, gone from here, or has another place in line
-                continue
-            size += 0 if entry.look is None else entry.look.fingerprint.size
+        while len(taken) < MOST_IN_BATCH:
+            line = min((self._lines[is_big] for is_big in kinds if self._has(is_big=is_big)), default=None)
+            if line is None:
+                break
+            path = line[0][-1]
+            entry = self._entries[path]
+            size += entry.size
             if taken and size > MOST_BYTES:
                 break
-            heapq.heappop(self._heap)
+            heapq.heappop(line)
             entry.is_digested = True
             taken.append((path, entry))
         return taken
+
+    def _has(self, *, is_big: bool) -> bool:
+        """Tell if any wait in a line; drop from its front what is read already, gone from here, or has another place."""
+        line = self._lines[is_big]
+        while line:
+            urgency, _, path = line[0]
+            entry = self._entries.get(path)
+            if (
+                entry is not None
+                and not entry.is_digested
+                and (entry.urgency, entry.is_big) == (urgency, is_big)
+            ):
+                return True
+            heapq.heappop(line)
+        return False

@@ -79,6 +79,7 @@ class Intake:
         self._candidates = Candidates(lambda: folder.settle_policy(network=self.patrol.network))
         self._whole = Whole()
         self._digesting: set[int] = set()
+        self._digesting_big: set[int] = set()
         self._batches = count()
         self._unlisted: frozenset[bytes] | None = None
         """Directories whose archive is not known yet; None before the first full scan."""
@@ -337,11 +338,19 @@ class Intake:
     # Digesting.
 
     def _digest(self) -> None:
-        """Begin digests: hot files first, then the newest; what was there before the daemon comes last."""
-        while len(self._digesting) < DIGESTS_AT_ONCE and (items := self._whole.batch()):
+        """Begin digests: hot files first, then the newest; what was there before the daemon comes last.
+
+        One thread is never taken by a big file: small ones do not wait for minutes.
+        """
+        while len(self._digesting) < DIGESTS_AT_ONCE:
+            items = self._whole.batch(big=len(self._digesting_big) < DIGESTS_AT_ONCE - 1)
+            if not items:
+                return
             digests: Digests = Batch(items=items)
             number = next(self._batches)
             self._digesting.add(number)
+            if any(entry.is_big for _, entry in items):
+                self._digesting_big.add(number)
             label = f"{self.folder.name}/digest/{number}"
             self._plan(
                 "digest",
@@ -371,7 +380,7 @@ class Intake:
             return error
 
     def _digested(self, number: int, tx: Transaction, digests: Digests) -> None:
-        self._digesting.discard(number)
+        self._digest_ended(number)
         if self.patrol.is_closed.is_set():
             return
         whole: list[tuple[Arrival, Content]] = []
@@ -386,9 +395,13 @@ class Intake:
             digests.taken += 1
         self._admit(tx, whole)
 
+    def _digest_ended(self, number: int) -> None:
+        self._digesting.discard(number)
+        self._digesting_big.discard(number)
+
     def _digests_failed(self, number: int, digests: Digests, _tx: Transaction, error: Exception) -> None:
         """Go on after a bug of ours with one file: it waits, and the others settle again."""
-        self._digesting.discard(number)
+        self._digest_ended(number)
         self._shift.bug(error)
         for position, (path, entry) in enumerate(digests.items):
             if path not in self._candidates:

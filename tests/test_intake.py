@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from identifai_watch import candidates
 from identifai_watch import intake as way_in
-from identifai_watch.candidates import MOST_BYTES, MOST_IN_BATCH, Batch, Entry, Whole
+from identifai_watch.candidates import BIG, MOST_BYTES, MOST_IN_BATCH, Batch, Entry, Whole
 from identifai_watch.core.health import Health
 from identifai_watch.core.model import FileState, Fingerprint
 from identifai_watch.core.settling import Candidate, Sample
@@ -68,6 +69,30 @@ def test_a_batch_is_bounded_in_files_and_bytes() -> None:
     assert [1, MOST_IN_BATCH, 1, 0] == [len(whole.batch()) for _ in range(4)]
 
 
+def test_big_files_take_their_turn_unless_they_are_to_leave_it_to_the_others() -> None:
+    """A big one goes by its urgency, alone; where it may not go, those behind it do, and it keeps its place."""
+    whole = Whole()
+    whole.put(b"newest", entry(3, size=BIG + 1))
+    whole.put(b"new", entry(2))
+    whole.put(b"new too", entry(1, size=BIG + 1))
+    whole.put(b"old", entry(0, size=BIG // 2))
+    assert [b"new", b"old"] == [path for path, _ in whole.batch(big=False)]
+    assert [] == whole.batch(big=False)
+    assert [[b"newest"], [b"new too"], []] == [[path for path, _ in whole.batch()] for _ in range(3)]
+
+
+def test_a_big_file_that_is_noticed_again_is_read_once() -> None:
+    """It has one place in line, also when it became small meanwhile, or was small before."""
+    whole = Whole()
+    whole.put(b"a", entry(0, size=BIG + 1))
+    whole.put(b"a", entry(0))
+    assert [[b"a"], []] == [[path for path, _ in whole.batch()] for _ in range(2)]
+    whole.put(b"b", entry(0))
+    whole.put(b"b", entry(0, size=BIG + 1))
+    assert [] == whole.batch(big=False)
+    assert [[b"b"], []] == [[path for path, _ in whole.batch()] for _ in range(2)]
+
+
 def test_a_batch_knows_which_item_raised() -> None:
     """Be it in its thread, or where the loop took the result in."""
     batch: Batch[int, float] = Batch(items=(1, 0, 2))
@@ -99,6 +124,33 @@ def test_small_files_are_read_many_at_a_time(tmp_path: Path) -> None:
         in_loop(daemon, settle)
         wait_for(lambda: len(lines(daemon)) == 100, "all are admitted")
         assert 2 == next(one._batches)
+
+
+def test_one_thread_is_never_taken_by_a_big_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one big file is read, and another waits, a small one is judged; the other one follows."""
+    real, hold = way_in.digest, Event()
+    begun: list[bytes] = []
+
+    def slow(root: bytes, path: bytes, **options: Any) -> object:
+        begun.append(path)
+        if path.startswith(b"big"):
+            assert hold.wait(30)
+        return real(root, path, **options)
+
+    monkeypatch.setattr(way_in, "digest", slow)
+    monkeypatch.setattr(candidates, "BIG", 1_000_000)
+    with house(tmp_path, folder=SCANNED) as home, home.daemon() as daemon:
+        for name in ("big-1.png", "big-2.png"):
+            os.truncate(picture(home.drop / name), 1_000_001)
+        scan(daemon)
+        wait_for(lambda: begun, "a big one is being read")
+        small = picture(home.drop / "small.png")
+        scan(daemon)
+        home.sidecar(small)
+        assert 2 == len(begun)
+        hold.set()
+        for name in ("big-1.png", "big-2.png"):
+            home.sidecar(home.drop / name)
 
 
 # One file's trouble is its own.

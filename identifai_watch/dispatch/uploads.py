@@ -7,6 +7,7 @@ from functools import partial
 
 from identifai_watch import duties
 from identifai_watch.api import Api
+from identifai_watch.candidates import BIG
 from identifai_watch.core import gate
 from identifai_watch.core.events import Begun, Deferred, Overdue, Refused, Unsent, Uploaded
 from identifai_watch.core.health import Health
@@ -19,9 +20,6 @@ from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, budget, claims, holds, work
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
-
-BIG = 100_000_000
-"""Bytes: all but one of the upload slots at most go to files above this."""
 
 HORIZON = timedelta(seconds=1)
 """A request is begun when its instant is at most this far ahead: a newer file must not wait behind it for long."""
