@@ -67,9 +67,9 @@ def wake(descriptor: int, size: int) -> Iterator[Wake]:
 
 
 def _cached(descriptor: int, size: int) -> bytearray:
-    """Return a byte for each window of a file: 1 if some of it is in the page cache (mincore(2)).
+    """Return a byte for each window of a file: 1 if half of it is in the page cache (mincore(2)).
 
-    The kernel tells the owner of a file and those who may write it; where it would not, none counts as cached.
+    Less than that is what a look at its first bytes, our own say, leaves there. The kernel tells the owner of a file and those who may write it; where it would not, none counts as cached.
     """
     found = bytearray(-(-size // WINDOW))
     if not _may_ask(descriptor):
@@ -94,7 +94,7 @@ def _cached(descriptor: int, size: int) -> bytearray:
         states = pages.raw if is_told else b""
         for begin in range(0, length if is_told else 0, WINDOW):
             window = states[begin // page : -(-min(begin + WINDOW, length) // page)]
-            found[(offset + begin) // WINDOW] = 1 in window
+            found[(offset + begin) // WINDOW] = 2 * window.count(1) >= len(window)
     return found
 
 
