@@ -222,6 +222,10 @@ class Whole:
         """Forget a path: it is admitted, or settles anew."""
         self._entries.pop(path, None)
 
+    def backlog(self) -> list[tuple[bytes, Entry]]:
+        """Return what was there before the daemon and is not being read."""
+        return [item for item in self._entries.items() if item[1].backlog and not item[1].is_digested]
+
     def batch(self, *, big: bool = True) -> list[tuple[bytes, Entry]]:
         """Take what is to be read next, the most urgent first; one file at least, however large, if ``big`` ones may go."""
         kinds = [is_big for is_big in self._lines if big or not is_big]

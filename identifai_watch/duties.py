@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from identifai_watch import __version__, config, delivery
-from identifai_watch.api import Api, Upload
+from identifai_watch.api import Api, Cancelled, Upload
 from identifai_watch.config import Folder, form_options
 from identifai_watch.core import answers, lifecycle, routing, sidecar
 from identifai_watch.core.answers import Answer, Reading, Results
@@ -46,11 +46,13 @@ class Place:
 class Signs:
     """What an upload tells while it is under way.
 
-    ``progress`` gets the bytes of each block written; ``on_disk`` surrounds all that is asked of the disk, which
-    may hang; ``closing`` comes before the closing boundary leaves: from there on it may have arrived.
+    ``progress`` gets the bytes of each block written; ``allowed`` is asked for at most so many bytes, and returns how
+    many of them may go, once they may; 0 ends the upload. ``on_disk`` surrounds all that is asked of the disk, which may
+    hang; ``closing`` comes before the closing boundary leaves: from there on it may have arrived.
     """
 
     progress: Callable[[int], None]
+    allowed: Callable[[int], int]
     on_disk: Callable[[], AbstractContextManager[None]]
     closing: Callable[[], None]
 
@@ -173,7 +175,10 @@ class _Source:
         self._is_other = self._expected.size != analysis.size
 
     def read(self, most: int, /) -> bytes:
-        """Return the next bytes; that it waits for the disk, and not for the network, is told."""
+        """Return the next bytes that may go; that it waits for the disk, and not for the network, is told."""
+        most = self._signs.allowed(most)
+        if most == 0:
+            raise Cancelled("ended while a brake held it: the daemon stops, or its folder was set up anew")
         with self._signs.on_disk():
             block = self._file.read(most)
             self._behind.passed(len(block))

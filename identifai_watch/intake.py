@@ -5,12 +5,14 @@ mount that hangs stops nobody else. What it keeps in memory are only candidates:
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
 from typing import TypeVar
 
+from identifai_watch.brakes import Brake, allowed
 from identifai_watch.candidates import Batch, Candidates, Entry, Whole
 from identifai_watch.config import Existing, Folder
 from identifai_watch.core import media
@@ -30,6 +32,7 @@ from identifai_watch.folder.opening import (
 from identifai_watch.folder.rules import why_not_file
 from identifai_watch.folder.scan import Back, Changed, Finding, Missing, New, Summary, Unlisted
 from identifai_watch.folder.watch import Notice, NoticeKind
+from identifai_watch.idle import idle_io
 from identifai_watch.ledger import Transaction, intake
 from identifai_watch.ledger.intake import (
     LASTING,
@@ -74,6 +77,7 @@ class Intake:
         self._policy = folder.media_policy(shift.config.limits.by_media())
         self._rules_key = rules_key(folder, self._policy)
         self._log = shift.log.bind(folder=folder.name)
+        self.brake = Brake(lambda: folder.read_rate)
         findings = Findings(heard=self._heard, found=self._found, ended=self._archive, moved=self._moved)
         self.patrol = Patrol(shift, folder, self._rules, findings)
         self._candidates = Candidates(lambda: folder.settle_policy(network=self.patrol.network))
@@ -114,6 +118,7 @@ class Intake:
             self._take_released(tx, now)
             self._let_go(tx)
             self._look(now)
+            self._lay_by(tx)
             self._digest()
 
     def next_due(self) -> datetime | None:
@@ -301,7 +306,8 @@ class Intake:
         step = self._shift.step(tx)
         match media.judge(name, found.sniffed, found.fingerprint.size, self._policy):
             case media.Send():
-                self._whole.put(path, entry)
+                if not self._is_laid_by(tx, path, entry):
+                    self._whole.put(path, entry)
             case media.Reject(reason=reason, media=kind):
                 arrival = replace(self._arrival(path, entry, found.fingerprint), media=kind)
                 intake.refuse(tx, arrival, reason, self._rules_key, step)
@@ -362,6 +368,12 @@ class Intake:
             )
 
     def _digest_in_thread(self, label: str, item: tuple[bytes, Entry]) -> Read:
+        """Hash one file; the backlog's is read when nobody else wants the disk."""
+        _, entry = item
+        with idle_io() if entry.backlog else nullcontext():
+            return self._hash(label, item)
+
+    def _hash(self, label: str, item: tuple[bytes, Entry]) -> Read:
         path, entry = item
         self._shift.workers.moved(label)
         if entry.look is None:
@@ -374,10 +386,16 @@ class Intake:
                 network=self.patrol.network,
                 within=self.folder.timestamp_granularity,
                 progress=lambda _: self._shift.workers.moved(label),
+                allowed=partial(self._allowed, label),
                 stop=self.patrol.is_closed.is_set,
             )
         except FolderError as error:
             return error
+
+    def _allowed(self, label: str, most: int) -> int:
+        """Wait until some of ``most`` bytes of the folder may be read, and return how many; 0 once it is closed."""
+        moved = partial(self._shift.workers.moved, label)
+        return allowed(most, (self.brake,), ended=self.patrol.is_closed, moved=moved)
 
     def _digested(self, number: int, tx: Transaction, digests: Digests) -> None:
         self._digest_ended(number)
@@ -472,6 +490,22 @@ class Intake:
             except Exception as error:  # noqa: BLE001 - a bug about one file must not keep the others waiting
                 self._put_off(arrival.path, f"a bug: {error!r}")
 
+    # Outside of the backlog's hours.
+
+    def _lay_by(self, tx: Transaction) -> None:
+        """Have what is whole of the backlog wait in the ledger, for as long as its hours are over."""
+        if self._shift.is_backlogs_hour():
+            return
+        for path, entry in self._whole.backlog():
+            if self._is_laid_by(tx, path, entry):
+                self._whole.drop(path)
+
+    def _is_laid_by(self, tx: Transaction, path: bytes, entry: Entry) -> bool:
+        """Have a whole file wait in the ledger if it is of the backlog, and this is not its hour; tell whether it does."""
+        if not entry.backlog or entry.look is None or self._shift.is_backlogs_hour():
+            return False
+        return intake.lay_by(tx, self._arrival(path, entry, entry.look.fingerprint))
+
     def _let_go(self, tx: Transaction) -> None:
         """Let the files go unchecked that have waited too long; a run that waits for all verdicts lets none go."""
         if self.folder.release_after is None or self._shift.once:
@@ -484,9 +518,11 @@ class Intake:
         room = MOST_CANDIDATES // 2 - self.settling
         if room <= 0 or now < self._released_at or self._shift.least_priority is not None:
             return
-        self._released_at = now + timedelta(seconds=1)
+        # Outside of its hours the backlog is read and passed over: what is new of what waits comes before it.
+        is_open = self._shift.is_backlogs_hour()
+        self._released_at = now + timedelta(seconds=1 if is_open else 10)
         for row in intake.to_admit(tx, self.folder_id, room):
-            if self._is_on_its_way(row.path):
+            if self._is_on_its_way(row.path) or (row.backlog and not is_open):
                 continue
             reason = why_not_file(row.path, self._rules)
             if reason is not None:
@@ -587,12 +623,15 @@ class Intake:
         """Take a file that was there before the daemon, as ``existing`` says; return what is to be held of it."""
         existing = Existing.JUDGE if self._shift.once else self.folder.existing
         arrival = self._archived(finding)
-        if existing is Existing.HOLD and arrival.media is not None:
-            return [arrival]
-        if existing is Existing.IGNORE:
-            intake.leave(tx, arrival, IGNORED, LEFT_AS_OLD, self._shift.step(tx))
-        else:
-            self._notice(finding.path, renamed=False, backlog=True)
+        match existing:
+            case Existing.HOLD if arrival.media is not None:
+                return [arrival]
+            case Existing.JUDGE if not self._shift.is_backlogs_hour() and arrival.media is not None:
+                intake.lay_by(tx, arrival)
+            case Existing.IGNORE:
+                intake.leave(tx, arrival, IGNORED, LEFT_AS_OLD, self._shift.step(tx))
+            case _:
+                self._notice(finding.path, renamed=False, backlog=True)
         return []
 
     def _moved(self) -> None:

@@ -9,9 +9,11 @@ from uuid import uuid4
 
 import structlog
 
+from identifai_watch.brakes import on_the_wall
 from identifai_watch.config import Config
 from identifai_watch.core import polling
 from identifai_watch.core.gate import Limits
+from identifai_watch.core.hours import Local
 from identifai_watch.core.lifecycle import Policy
 from identifai_watch.core.model import Media
 from identifai_watch.ledger import Ledger, Transaction, work
@@ -37,6 +39,7 @@ class Shift:
     once: bool = False
     least_priority: int | None = None
     clock: Callable[[], datetime] = utc_now
+    local: Local = on_the_wall
     chance: Callable[[], float] = random.random
     workers: Workers = field(default_factory=Workers)
     stopping: Event = field(default_factory=Event)
@@ -52,6 +55,11 @@ class Shift:
     def limits(self) -> Limits:
         """The account's limits and the purse, as configured."""
         return self.config.api.limits
+
+    def is_backlogs_hour(self) -> bool:
+        """Tell whether the backlog may be hashed and sent now; a run over all there is was asked for, and waits for no hour."""
+        hours = self.config.api.backlog_hours
+        return hours is None or self.once or hours.has(self.local(self.clock()))
 
     def step(self, tx: Transaction, *, who: str = "daemon") -> Step:
         """Return how rows advance at this instant."""

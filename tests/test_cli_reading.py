@@ -241,7 +241,7 @@ def test_status_json_counts_all_there_is(running: Desk) -> None:
     assert sum(found["outcomes"].values()) == 6
     assert found["outcomes"]["rejected"] == 1
     assert found["account"] == {"state": "ok", "reason": None, "next_probe_at": None}
-    assert found["backlog"] == {"uploads": 0, "eta_seconds": 0}
+    assert found["backlog"] == {"uploads": 0, "eta_seconds": 0, "hours": None, "opens_at": None}
     assert found["daemon"]["running"] is True
     assert [one["name"] for one in found["folders"]] == ["drop", "archive", "move"]
 

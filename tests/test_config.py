@@ -158,6 +158,7 @@ def test_a_folder_is_needed(text: str, expected: list[str]) -> None:
         ("settle_seconds = 0", "settle_seconds: 0 is below 0.1"),
         ("timestamp_granularity_seconds = -1", "timestamp_granularity_seconds: -1 is below 0"),
         ("timestamp_granularity_seconds = 61", "timestamp_granularity_seconds: 61 is above 60"),
+        ("read_megabytes_per_second = -1", "read_megabytes_per_second: -1 is below 0"),
         ("rescan_seconds = inf", "rescan_seconds: Infinity is not a finite number"),
         ("rescan_seconds = 1e9", "rescan_seconds: 1000000000.0 is above 604800"),
         ("recursive = 1", "recursive: 1 is not true or false; write it without quotes"),
@@ -250,6 +251,16 @@ def test_a_mistake_in_a_folder(text: str, expected: str) -> None:
         ),
         ("api = 4", "api: 4 is not a table"),
         ("[api]\ngets_per_second = 1.5", "api.gets_per_second: 1.5 is not a whole number"),
+        ("[api]\nupload_megabits_per_second = -1", "api.upload_megabits_per_second: -1 is below 0"),
+        ("[api]\nbacklog_hours = 1", "api.backlog_hours: 1 is not text; put it in quotes"),
+        (
+            '[api]\nbacklog_hours = "1-6"',
+            'api.backlog_hours: "1-6" is no part of a day; write it like 01:00-06:00',
+        ),
+        (
+            '[api]\nbacklog_hours = "06:00-06:00"',
+            'api.backlog_hours: "06:00-06:00" ends where it begins; "" is the whole day',
+        ),
         ("[api]\nbacklog_share = 1.5", "api.backlog_share: 1.5 is above 1"),
         ("[api]\nanalysis_deadline_minutes = 0", "api.analysis_deadline_minutes: 0 is not above 0"),
         ("[limits]\nimage = 0", "limits.image: 0 is below 1"),
@@ -738,6 +749,19 @@ def test_what_is_dumped_loads_again() -> None:
     document = {"api": {"uploads": 2}, "folder": [{"path": "/srv/dröp", "options": {"with_nsfw": True}}]}
     assert document == tomllib.loads(config.dump(document))
     assert parse(config.dump(document)).folders[0].options.with_nsfw
+
+
+def test_brakes_are_bytes_a_second_and_hours_of_the_day() -> None:
+    """Megabytes and megabits are those of a million; what is not named is no brake; a reload takes them."""
+    plain = parse('[[folder]]\npath = "/a"')
+    braked = parse(
+        '[api]\nupload_megabits_per_second = 8\nbacklog_hours = "22:00-06:30"\n'
+        '[[folder]]\npath = "/a"\nread_megabytes_per_second = 0.5'
+    )
+    assert (0, 0, None) == (plain.api.upload_rate, plain.folders[0].read_rate, plain.api.backlog_hours)
+    assert (1_000_000, 500_000) == (braked.api.upload_rate, braked.folders[0].read_rate)
+    assert "22:00-06:30" == str(braked.api.backlog_hours)
+    assert [] == config.restart_needed(plain, braked)
 
 
 def test_what_needs_a_restart(ca_file: Path) -> None:

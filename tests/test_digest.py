@@ -118,6 +118,41 @@ def test_it_stops_when_it_is_asked_to(big: Path) -> None:
     assert len(read) == 1
 
 
+def test_it_reads_no_more_at_once_than_it_is_allowed(big: Path) -> None:
+    """And asks for the one byte more that shows whether the file grew."""
+    asked: list[int] = []
+    read: list[int] = []
+
+    def allowed(most: int) -> int:
+        asked.append(most)
+        return min(most, 3_000_000)
+
+    found = digest(
+        os.fsencode(big.parent),
+        b"big.mp3",
+        expected=now(big),
+        network=False,
+        progress=read.append,
+        allowed=allowed,
+    )
+    assert hashlib.sha256(big.read_bytes()).digest() == found.sha256
+    assert [3_000_000, 3_000_000, 3_000_000, BIG - 9_000_000] == read
+    assert (5, 1) == (len(asked), asked[-1])
+
+
+def test_it_stops_when_it_may_read_no_more(big: Path) -> None:
+    """A brake that is let go ends it: half a file has no digest."""
+    allowed = iter([1000, 0])
+    with pytest.raises(StoppedError):
+        digest(
+            os.fsencode(big.parent),
+            b"big.mp3",
+            expected=now(big),
+            network=False,
+            allowed=lambda _: next(allowed),
+        )
+
+
 def test_a_file_that_is_not_there_is_missing(tmp_path: Path) -> None:
     """The error says whose matter it is."""
     expected = Fingerprint(size=1, mtime_ns=1, ctime_ns=1, inode=1)

@@ -7,6 +7,7 @@ import pytest
 
 from identifai_watch.core import explaining, media, settling
 from identifai_watch.core.explaining import Circumstances, Explanation
+from identifai_watch.core.hours import Hours
 from identifai_watch.core.model import (
     Account,
     AccountState,
@@ -49,6 +50,7 @@ PAUSED = replace(
 )
 HELD_UP = replace(AROUND, account=Account(hold_until=SOON, holds=1))
 AWAY = replace(AROUND, trouble="Stale file handle")
+CLOSED = replace(AROUND, backlog_hours=Hours(begin=60, end=360), backlog_opens_at=SOON)
 RULES = media.Policy(
     kinds=frozenset(Media),
     mp4_as=Media.VIDEO,
@@ -98,6 +100,25 @@ WHOLE = settling.Sample(fingerprint=SHAPE, writer=False, shortfall=None)
             "the backlog's share",
             SOON,
             "posts_per_day",
+        ),
+        (
+            FILE,
+            replace(QUEUED, backlog=True),
+            CLOSED,
+            "queued",
+            'sent within backlog_hours = "01:00',
+            SOON,
+            "judge",
+        ),
+        (FILE, QUEUED, CLOSED, "queued", "waits for its upload", None, None),
+        (
+            replace(FILE, analysis_id=None, backlog=True),
+            None,
+            CLOSED,
+            "queued",
+            "hashed and sent within backlog_hours",
+            SOON,
+            "api.backlog_hours",
         ),
         (FILE, replace(QUEUED, state=AnalysisState.SENDING), AROUND, "sending", "uploaded now", None, None),
         (FILE, AWAITING, AROUND, "awaiting", "as abc", SOON, None),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from identifai_watch.core import gate, report
 from identifai_watch.core.gate import Limits
+from identifai_watch.core.hours import Hours
 from identifai_watch.core.model import (
     Account,
     AccountState,
@@ -110,7 +111,7 @@ def test_the_status_document_is_that_of_the_design() -> None:
                 "overflows": 0,
             }
         ],
-        "backlog": {"uploads": 12, "eta_seconds": 2},
+        "backlog": {"uploads": 12, "eta_seconds": 2, "hours": None, "opens_at": None},
         "daemon": {"running": True, "since": "2026-03-01T12:00:00.000000Z"},
     }
     assert expected == json.loads(json.dumps(report.status_json(REPORT)))
@@ -268,3 +269,17 @@ def test_more_uploads_never_end_sooner(counts: list[int]) -> None:
     """The estimate grows with the queue."""
     ends = [report.last_instant(count, [], Limits().windows("POST"), NOW) for count in sorted(counts)]
     assert all(sooner <= later for sooner, later in pairwise(ends))
+
+
+def test_the_backlog_begins_when_its_hours_do() -> None:
+    """What is new does not wait for them; status says which they are."""
+    opens_at = NOW + timedelta(hours=13)
+
+    def lasts(queue: Queue) -> timedelta | None:
+        return report.eta(queue, [], NO_LIMITS, Account(), NOW, backlog_opens_at=opens_at)
+
+    assert timedelta(0) == lasts(Queue(fresh=5, backlog=0))
+    assert timedelta(hours=13) == lasts(Queue(fresh=5, backlog=1))
+    closed = replace(REPORT, backlog_hours=Hours(begin=60, end=360), backlog_opens_at=opens_at)
+    told = report.status_json(closed)["backlog"]
+    assert ("01:00-06:00", "2026-03-02T01:00:00.000000Z") == (told["hours"], told["opens_at"])

@@ -132,6 +132,7 @@ def test_the_unit_mirrors_the_exit_statuses() -> None:
         ("CapabilityBoundingSet", "CAP_LEASE"),
         ("LimitCORE", "0"),
         ("ProtectSystem", "strict"),
+        ("PrivateMounts", "yes"),
         # What is wanted off: each would take away something that the daemon does.
         ("RestrictSUIDSGID", "no"),
         ("PrivateUsers", "no"),

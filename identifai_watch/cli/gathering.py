@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from identifai_watch.brakes import on_the_wall
 from identifai_watch.cli.opening import folder_of, node, opened
 from identifai_watch.config import Config, Folder
 from identifai_watch.core import gate, report
@@ -70,6 +71,8 @@ def report_of(config: Config, ledger: Ledger | None, now: datetime) -> Report:
         since, news = desk.node_report(tx, node()) or (None, {})
         pauses = {pause.folder: report.paused(pause.by, pause.why, pause.until) for pause in holds.pauses(tx)}
     queue = Queue(fresh=fresh, backlog=backlog)
+    hours = config.api.backlog_hours
+    opens_at = None if hours is None else hours.opens_at(now, on_the_wall)
     return Report(
         analyses=counts.analyses,
         files=counts.files,
@@ -85,10 +88,12 @@ def report_of(config: Config, ledger: Ledger | None, now: datetime) -> Report:
             for one in watched(config, news.get("folders", []), is_running=is_running)
         ),
         queue=queue,
-        eta=report.eta(queue, made, limits, account, now),
+        eta=report.eta(queue, made, limits, account, now, backlog_opens_at=opens_at),
         is_running=is_running,
         since=since if is_running else None,
         spent=spent,
+        backlog_hours=None if opens_at is None else hours,
+        backlog_opens_at=opens_at,
     )
 
 

@@ -85,7 +85,7 @@ def status(report: Report, now: datetime) -> Panel:
             [
                 ("Daemon", _daemon(report, now)),
                 ("Account", _account(report, now)),
-                ("Uploads", _uploads(report)),
+                ("Uploads", _uploads(report, now)),
                 *([] if report.spent is None else [("Purse", _spent(report.spent, now))]),
                 ("Files", _counted(report.files)),
                 ("", f"settling {report.settling}, held {report.held}, left alone {report.left}"),
@@ -188,7 +188,18 @@ def _when(at: datetime | None, now: datetime) -> str:
     return f"in {span(at - now)}" if at > now else f"{span(now - at)} ago"
 
 
-def _uploads(report: Report) -> str:
+def _uploads(report: Report, now: datetime) -> str:
+    made = _made(report)
+    waiting = report.queue.backlog
+    if not waiting or report.backlog_opens_at is None:
+        return made
+    return (
+        f"{made}; {waiting} of them only within backlog_hours {report.backlog_hours}, "
+        f"{_when(report.backlog_opens_at, now)}"
+    )
+
+
+def _made(report: Report) -> str:
     number = report.queue.total
     if not number:
         return "none to make"

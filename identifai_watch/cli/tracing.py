@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from identifai_watch.brakes import on_the_wall
 from identifai_watch.cli.gathering import Place, lies_at, lines_at, nowhere, posts
 from identifai_watch.cli.opening import node
 from identifai_watch.config import Config, Folder
@@ -69,12 +70,16 @@ def explain(
 def _known(config: Config, ledger: Ledger | None, place: Place, now: datetime) -> Known:
     """Ask the ledger for all that concerns a place, in one transaction."""
     name = "" if place.folder is None else place.folder.name
+    hours = config.api.backlog_hours
+    opens_at = None if hours is None else hours.opens_at(now, on_the_wall)
     around = Circumstances(
         now=now,
         path=shown(place.absolute),
         folder=name,
         is_running=ledger is not None and ledger.lock.is_taken(),
         account=Account(),
+        backlog_hours=None if opens_at is None else hours,
+        backlog_opens_at=opens_at,
     )
     if ledger is None:
         return Known(line=None, left=None, around=around)

@@ -82,6 +82,7 @@ class Folder(Section):
     events: Events = Events.AUTO
     settle_seconds: Number = Field(default=5.0, ge=0.1, le=3600)
     rescan_seconds: Number = Field(default=60.0, ge=0.1, le=604_800)
+    read_megabytes_per_second: Number = Field(default=0.0, ge=0)
     timestamp_granularity_seconds: Number = Field(default=0.0, ge=0, le=60)
     priority: int = Field(default=0, strict=True, ge=-1000, le=1000)
     action: Action = Action.SIDECAR
@@ -202,6 +203,11 @@ class Folder(Section):
     def rescan(self) -> timedelta:
         """How long the truth may lag behind when no event tells."""
         return timedelta(seconds=self.rescan_seconds)
+
+    @property
+    def read_rate(self) -> float:
+        """Bytes a second that are read of the folder's files; 0 for no brake."""
+        return self.read_megabytes_per_second * 1_000_000
 
     @property
     def timestamp_granularity(self) -> timedelta:

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from identifai_watch.config.folder import Folder
 from identifai_watch.config.values import (
     ApiAddress,
+    BacklogHours,
     CertificateFile,
     Count,
     Listen,
@@ -65,6 +66,8 @@ class Api(Section):
     gets_per_minute: Count = 60
     posts_per_day: Count = 0
     backlog_share: Number = Field(default=0.8, ge=0, le=1)
+    backlog_hours: BacklogHours = None
+    upload_megabits_per_second: Number = Field(default=0.0, ge=0)
     credits_floor: Number = Field(default=0.0, ge=0)
     analysis_deadline_minutes: Number = Field(default=120.0, gt=0, le=43_200)
     send_names: Switch = False
@@ -73,6 +76,11 @@ class Api(Section):
     def limits(self) -> gate.Limits:
         """The account's limits and the purse, for the gate."""
         return gate.Limits(**{name: getattr(self, name) for name in gate.Limits.__dataclass_fields__})
+
+    @property
+    def upload_rate(self) -> float:
+        """Bytes a second of all uploads together; 0 for no brake."""
+        return self.upload_megabits_per_second * 1_000_000 / 8
 
     @property
     def analysis_deadline(self) -> timedelta:

@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from identifai_watch.core import hours
 from identifai_watch.core.model import Label, Media
 
 _HOST_AND_PORT = re.compile(r"(?:(?P<host>[^][:/\s]+)|\[(?P<ip6>[0-9A-Fa-f:.]+)\]):(?P<port>[0-9]{1,5})")
@@ -118,6 +119,16 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _hours(value: object) -> hours.Hours | None:
+    wanted = text(value)
+    if wanted == "":
+        return None
+    try:
+        return hours.parsed(wanted)
+    except ValueError as error:
+        raise ValueError(f'"{wanted}" {error}') from None
 
 
 def _web_address(value: object) -> str:
@@ -251,6 +262,7 @@ Text = Annotated[str, BeforeValidator(text)]
 FilePath = Annotated[Path, PlainValidator(_path)]
 OptionalFilePath = Annotated[Path | None, PlainValidator(_optional_path)]
 Mode = Annotated[int, PlainValidator(_mode)]
+BacklogHours = Annotated[hours.Hours | None, PlainValidator(_hours)]
 WebAddress = Annotated[str, PlainValidator(_web_address)]
 ProxyAddress = Annotated[str, PlainValidator(_proxy_address)]
 CertificateFile = Annotated[Path | None, PlainValidator(_certificate_file)]

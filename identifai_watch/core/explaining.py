@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from identifai_watch.core import gate, media, settling
+from identifai_watch.core.hours import Hours
 from identifai_watch.core.lifecycle import SETTLED
 from identifai_watch.core.model import (
     Account,
@@ -82,7 +83,8 @@ class Circumstances:
     ``lies_at`` is the absolute path of where it lies as far as the ledger knows, ``is_there`` whether a look found it
     there, None if nobody looked. ``trouble`` is why its folder is out of reach. ``purse_empty_until`` is when the
     purse that would pay for its upload has room again; ``ahead`` counts the uploads before it, ``sent_about`` is when
-    its own may leave. ``folder_paused`` says by whom, why and until when nothing of its folder is sent.
+    its own may leave. ``folder_paused`` says by whom, why and until when nothing of its folder is sent. ``backlog_hours``
+    are those that the backlog waits for until ``backlog_opens_at``, None while it may go.
     """
 
     now: datetime
@@ -98,6 +100,8 @@ class Circumstances:
     ahead: int = 0
     sent_about: datetime | None = None
     folder_paused: str | None = None
+    backlog_hours: Hours | None = None
+    backlog_opens_at: datetime | None = None
 
 
 def of_row(file: File, analysis: Analysis | None, around: Circumstances) -> Explanation:
@@ -257,7 +261,9 @@ def _waiting(file: File, analysis: Analysis | None, around: Circumstances) -> Ex
         return _stuck("its verdict could not be delivered", file.trouble, file.stuck_at, around)
     if analysis is not None and analysis.state not in SETTLED:
         return _analysed(analysis, around)
-    if analysis is None and file.refusal is None:
+    if analysis is None and file.refusal is None and file.backlog and around.backlog_hours is not None:
+        found = _not_its_hour("hashed and sent", around)
+    elif analysis is None and file.refusal is None:
         found = Explanation(
             state="waiting", says="It waits to be looked at and hashed; that begins when it has settled."
         )
@@ -325,6 +331,8 @@ def _queued(analysis: Analysis, around: Circumstances) -> Explanation:
             says=f"Nothing of its folder is sent: it is paused {around.folder_paused}.",
             remedy=f"identifai-watch resume --folder {around.folder}",
         )
+    if analysis.backlog and around.backlog_hours is not None:
+        return _not_its_hour("sent", around)
     if analysis.due is None:
         return Explanation(state="queued", says="It rests, for no file with its content can be seen.")
     if around.is_purse_empty:
@@ -349,6 +357,15 @@ def _queued(analysis: Analysis, around: Circumstances) -> Explanation:
         state="queued",
         says=f"It waits for its upload, with {around.ahead} before it within the account's limits.",
         until=around.sent_about,
+    )
+
+
+def _not_its_hour(what: str, around: Circumstances) -> Explanation:
+    return Explanation(
+        state="queued",
+        says=f'It was there before the daemon, and is {what} within backlog_hours = "{around.backlog_hours}" only.',
+        until=around.backlog_opens_at,
+        remedy=f"change api.backlog_hours if that is too late, or for this file: identifai-watch judge {around.path}",
     )
 
 

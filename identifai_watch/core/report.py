@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from identifai_watch.core.gate import Limits, Window
+from identifai_watch.core.hours import Hours
 from identifai_watch.core.model import Account, Analysis, AnalysisState, File, FileState, Outcome
 from identifai_watch.core.sidecar import shown, timestamp
 
@@ -79,7 +80,7 @@ class Report:
 
     ``stuck`` counts what waits for a person, ``left`` the files that were looked at and left alone. ``eta`` is how
     long the uploads still take, None if they never end. ``since`` is None unless a daemon runs, ``spent`` unless the
-    purse is empty.
+    purse is empty. ``backlog_hours`` are those that the backlog waits for until ``backlog_opens_at``, None while it may go.
     """
 
     analyses: Mapping[AnalysisState, int]
@@ -97,6 +98,8 @@ class Report:
     is_running: bool
     since: datetime | None
     spent: SpentPurse | None = None
+    backlog_hours: Hours | None = None
+    backlog_opens_at: datetime | None = None
 
 
 def folder(name: str, path: str, reported: Mapping[str, Any] | None) -> WatchedFolder:
@@ -144,6 +147,8 @@ def status_json(report: Report) -> Row:
         "backlog": {
             "uploads": report.queue.total,
             "eta_seconds": None if report.eta is None else math.ceil(report.eta.total_seconds()),
+            "hours": None if report.backlog_hours is None else str(report.backlog_hours),
+            "opens_at": timestamp(report.backlog_opens_at),
         },
         "daemon": {"running": report.is_running, "since": timestamp(report.since)},
     }
@@ -307,27 +312,35 @@ def why(file: File, analysis: Analysis | None) -> str | None:
 
 
 def eta(
-    queue: Queue, posts: Sequence[Post], limits: Limits, account: Account, now: datetime
+    queue: Queue,
+    posts: Sequence[Post],
+    limits: Limits,
+    account: Account,
+    now: datetime,
+    *,
+    backlog_opens_at: datetime | None = None,
 ) -> timedelta | None:
     """Return how long it takes until the last of the uploads to make leaves; None if the purse never allows it.
 
     ``posts`` are those of the sliding day, ascending; where there is no purse, those of the last minute do. The
-    account's own wait counts as far as its end is known: an operator's pause counts as if it ended now.
+    account's own wait counts as far as its end is known: an operator's pause counts as if it ended now. What is of the
+    backlog begins at ``backlog_opens_at``; that its hours end again is not reckoned with.
     """
     if queue.total == 0:
         return timedelta(0)
     starts_at = max(now, account.hold_until or now, account.next_probe_at or now)
     ends = []
-    for uploads, purse, made in (
-        (queue.total, limits.purse(backlog=False), posts),
-        (queue.backlog, limits.purse(backlog=True), [post for post in posts if post.backlog]),
+    opens_at = max(starts_at, backlog_opens_at or starts_at)
+    for uploads, purse, made, begins_at in (
+        (queue.total, limits.purse(backlog=False), posts, starts_at),
+        (queue.backlog, limits.purse(backlog=True), [post for post in posts if post.backlog], opens_at),
     ):
         if uploads == 0:
             continue
         if purse is not None and purse.count <= 0:
             return None
         windows = (*limits.windows("POST"), *([] if purse is None else [purse]))
-        ends.append(last_instant(uploads, [post.at for post in made], windows, starts_at))
+        ends.append(last_instant(uploads, [post.at for post in made], windows, begins_at))
     return max(ends) - now
 
 

@@ -7,6 +7,7 @@ from functools import partial
 
 from identifai_watch import duties
 from identifai_watch.api import Api
+from identifai_watch.brakes import Brake, allowed
 from identifai_watch.candidates import BIG
 from identifai_watch.core import gate
 from identifai_watch.core.events import Begun, Deferred, Overdue, Refused, Unsent, Uploaded
@@ -69,6 +70,7 @@ class Uploads:
         self._intakes = intakes
         self._flights: dict[int, Flight] = {}
         self._begun = 0
+        self._brake = Brake(lambda: shift.config.api.upload_rate)
 
     @property
     def in_flight(self) -> int:
@@ -128,7 +130,7 @@ class Uploads:
             now,
             folder_ids=reachable,
             oldest=self._begun % OLDEST_EVERY == OLDEST_EVERY - 1,
-            backlog=purse.backlog_left is None or purse.backlog_left > waiting,
+            backlog=shift.is_backlogs_hour() and (purse.backlog_left is None or purse.backlog_left > waiting),
             at_most=BIG if large >= max(1, shift.config.api.uploads - 1) else None,
             least_priority=shift.least_priority,
         )
@@ -171,10 +173,20 @@ class Uploads:
                 now=shift.clock,
                 signs=Signs(
                     progress=lambda _: shift.workers.moved(flight.label),
+                    allowed=partial(self._allowed, flight),
                     on_disk=partial(shift.workers.on_disk, flight.label),
                     closing=flight.close,
                 ),
             )
+
+    def _allowed(self, flight: Flight, most: int) -> int:
+        """Wait until some of ``most`` bytes may be read and sent, and return how many; 0 to end it."""
+        return allowed(
+            most,
+            (flight.intake.brake, self._brake),
+            ended=flight.intake.patrol.is_closed,
+            moved=partial(self._shift.workers.moved, flight.label),
+        )
 
     def _sent(self, flight: Flight, tx: Transaction, sent: Sent) -> None:
         """Write what came of an upload, for the row, for the account and for the file."""

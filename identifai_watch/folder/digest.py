@@ -38,11 +38,13 @@ def digest(
     network: bool,
     within: timedelta = timedelta(0),
     progress: Callable[[int], None] | None = None,
+    allowed: Callable[[int], int] = lambda most: most,
     stop: Callable[[], bool] = lambda: False,
 ) -> Digest:
     """Read the file ``path`` below ``root`` once; ``progress`` is told the number of bytes of each read.
 
-    ``within`` is how far readings of its times may differ.
+    ``within`` is how far readings of its times may differ. ``allowed`` is asked before each read for at most so many
+    bytes, and returns when some of them, how many, may be read; 0 stops.
 
     Raises:
         ChangedError: it is not the file of the ``expected`` fingerprint, or changed while it was read.
@@ -57,7 +59,7 @@ def digest(
         with wake(descriptor, expected.size) as behind:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
             sniffed = sniff(os.pread(descriptor, HEAD, 0))
-            sha256 = _read(descriptor, expected.size, behind, progress, stop)
+            sha256 = _read(descriptor, expected.size, behind, progress, allowed, stop)
         after = os.fstat(descriptor)
     except OSError as error:
         raise translated(error) from error
@@ -74,13 +76,17 @@ def _read(
     size: int,
     behind: Wake,
     progress: Callable[[int], None] | None,
+    allowed: Callable[[int], int],
     stop: Callable[[], bool],
 ) -> bytes:
     found = hashlib.sha256()
     # One byte more than there should be, so that a file which grows is never read to its end.
     buffer = memoryview(bytearray(min(size + 1, _BUFFER)))
     done = 0
-    while (length := os.readv(descriptor, [buffer])) > 0:
+    while (most := allowed(min(size + 1 - done, len(buffer)))) > 0:
+        length = os.readv(descriptor, [buffer[:most]])
+        if length == 0:
+            return found.digest()
         found.update(buffer[:length])
         done += length
         behind.passed(length)
@@ -89,5 +95,5 @@ def _read(
         if progress is not None:
             progress(length)
         if stop():
-            raise StoppedError("stopped while it was read")
-    return found.digest()
+            break
+    raise StoppedError("stopped while it was read")

@@ -195,6 +195,17 @@ def hold(tx: sa.Connection, arrivals: Sequence[Arrival]) -> None:
         tx.execute(sa.insert(files).prefix_with("OR IGNORE", dialect="sqlite"), values)
 
 
+def lay_by(tx: sa.Connection, arrival: Arrival) -> bool:
+    """Have a file of the backlog wait for its hour as one that was released; tell whether it does."""
+    values = _arrived(arrival) | {"backlog": True, "media": arrival.media}
+    tx.execute(sa.insert(files).prefix_with("OR IGNORE", dialect="sqlite"), values)
+    parent, name = rows.split(arrival.path)
+    query = sa.select(files.c.id).where(
+        files.c.folder_id == arrival.folder_id, files.c.parent == parent, files.c.name == name, _TO_ADMIT
+    )
+    return tx.execute(query).first() is not None
+
+
 def admit(tx: sa.Connection, arrival: Arrival, content: Content, step: Step) -> File:
     """Admit a whole file: its row, and the analysis of its content if that is new.
 
