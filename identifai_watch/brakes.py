@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from threading import Event, Lock
 
@@ -31,10 +30,12 @@ class Brake:
 
     def take(self, amount: int, now: float) -> float:
         """Take the next place in line for ``amount`` bytes; return how many seconds to wait for it."""
+        rate = self._rate()
         with self._lock:
-            pace = replace(self._pace, rate=self._rate())
+            # Nobody waits for what was taken at another rate.
+            pace = self._pace if self._pace.rate == rate else Pace(rate=rate)
             self._pace = pace.taken(amount, now)
-        return pace.wait(now) if pace.rate > 0 else 0.0
+        return pace.wait(now)
 
 
 def allowed(most: int, brakes: Sequence[Brake], *, ended: Event, moved: Callable[[], None]) -> int:

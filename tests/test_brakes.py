@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from identifai_watch import brakes, idle, vigil
+from identifai_watch import api, brakes, idle, vigil
 from identifai_watch import intake as way_in
 from identifai_watch.brakes import Brake, allowed
 from identifai_watch.cli.opening import node
@@ -23,7 +23,7 @@ from tests.harness import House, house, wait_for
 from tests.opens import counted
 from tests.test_folders import SCANNED, judged, paid
 from tests.test_reload import reloaded
-from tests.watching import admitted, intake, line, order, picture, quiet, scan
+from tests.watching import admitted, intake, line, lines, order, picture, quiet, scan
 
 CRAWL = 0.000_000_01
 """Megabytes or megabits a second: one byte takes longer than a test may."""
@@ -64,6 +64,9 @@ def test_a_rate_may_change_at_any_time() -> None:
     rate = [1000.0]
     brake = Brake(lambda: rate[0])
     assert 100 == brake.piece(4096)
+    brake.take(100_000, 1.0)
+    rate[0] = 2000.0
+    assert 0 == brake.take(4096, 1.0)
     rate[0] = 0.0
     assert 4096 == brake.piece(4096)
     assert 0 == brake.take(4096, 1.0)
@@ -106,6 +109,22 @@ def test_an_upload_that_a_brake_holds_is_cut_by_a_stop_and_sent_by_the_next_star
         with home.process():
             home.sidecar(path)
     assert 1 == paid(home)
+
+
+def test_a_slow_upload_is_no_upload_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may take longer than any of the API client's time-outs, each of which is for something else."""
+    for name in ("CONNECT_SECONDS", "READ_SECONDS", "WRITE_SECONDS"):
+        monkeypatch.setattr(api, name, 1.0)
+    with house(tmp_path, folder=SCANNED) as home:
+        path = home.put("sample.png", "a.png", extra=bytes(20_000))
+        rate = path.stat().st_size / 3
+        home.api = {"upload_megabits_per_second": rate * 8 / 1_000_000}
+        with home.daemon() as daemon:
+            home.sidecar(path)
+            (found,) = (one.analysis for one in lines(daemon))
+    assert found is not None
+    assert 0 == found.failures
+    assert 1 == home.simulator.state.arrived(Endpoint.UPLOAD)
 
 
 def test_a_reload_lifts_the_brake_of_uploads_under_way(tmp_path: Path) -> None:
