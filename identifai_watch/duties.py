@@ -23,7 +23,7 @@ from identifai_watch.core.sidecar import Previous
 from identifai_watch.delivery import DeliveryError, Order, SourceChanged, SourceGone, Taken
 from identifai_watch.folder.look import fingerprint
 from identifai_watch.folder.opening import FolderError, MissingError, UnavailableError, open_inside
-from identifai_watch.folder.pages import Wake, wake
+from identifai_watch.folder.pages import wake
 from identifai_watch.ledger.work import Delivery
 
 CHANGED = "it changed since it was judged; its verdict is pending"
@@ -121,8 +121,8 @@ def upload(
     opened = _opened(place, sent, signs)
     if isinstance(opened, Sent):
         return opened
-    with opened, wake(opened.fileno(), analysis.size) as behind:
-        source = _Source(opened, analysis, expected, place=place, signs=signs, behind=behind)
+    source = _Source(opened, analysis, expected, place=place, signs=signs)
+    with opened, source.behind:
         if not source.is_unchanged():
             why = "the file changed before it was sent"
             return replace(sent, reading=Reading(event=Unsent(why, counts=True)), changed=True)
@@ -157,17 +157,11 @@ class _Source:
     """An open file that is sent, and is only to be completed as the version that was hashed."""
 
     def __init__(
-        self,
-        file: BinaryIO,
-        analysis: Analysis,
-        expected: Fingerprint | None,
-        *,
-        place: Place,
-        signs: Signs,
-        behind: Wake,
+        self, file: BinaryIO, analysis: Analysis, expected: Fingerprint | None, *, place: Place, signs: Signs
     ) -> None:
         self._file = file
-        self._behind = behind
+        with signs.on_disk():
+            self.behind = wake(file.fileno(), analysis.size)
         self._analysis = analysis
         self._place = place
         self._signs = signs
@@ -181,7 +175,7 @@ class _Source:
             raise Cancelled("ended while a brake held it: the daemon stops, or its folder was set up anew")
         with self._signs.on_disk():
             block = self._file.read(most)
-            self._behind.passed(len(block))
+            self.behind.passed(len(block))
         return block
 
     def is_unchanged(self) -> bool:

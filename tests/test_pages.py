@@ -13,6 +13,8 @@ from identifai_watch.folder import pages
 from identifai_watch.folder.digest import digest
 from identifai_watch.folder.look import fingerprint
 from identifai_watch.folder.pages import LARGE, WINDOW, wake
+from tests.harness import MEDIA, house
+from tests.test_folders import SCANNED
 
 SIZE = LARGE + 3 * WINDOW // 2
 """Bytes: large, and ending inside a window."""
@@ -24,10 +26,10 @@ def cached(path: Path) -> int:
     return int(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
-def uncached(path: Path, size: int) -> Path:
+def uncached(path: Path, size: int, begin: bytes = b"") -> Path:
     """Make a file of which nothing is in the page cache; skip where the file system keeps it in memory."""
-    with path.open("wb") as made:
-        made.truncate(size)
+    path.write_bytes(begin)
+    os.truncate(path, size)
     descriptor = os.open(path, os.O_RDWR)
     try:
         os.fsync(descriptor)
@@ -71,6 +73,20 @@ def test_what_was_in_the_cache_before_stays_there(tmp_path: Path) -> None:
     assert WINDOW + SIZE % WINDOW + looked_at <= cached(path)
     read(path)
     assert -(-(WINDOW + SIZE % WINDOW) // mmap.PAGESIZE) * mmap.PAGESIZE == cached(path)
+
+
+def test_an_upload_leaves_nothing_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first look to the delivery: a video is read twice, and a picture is there for the next who wants it."""
+    monkeypatch.setattr(pages, "LARGE", 2 * WINDOW)
+    with house(tmp_path, folder=SCANNED) as home:
+        begin = (MEDIA / "sample.mp4").read_bytes()
+        video = uncached(home.drop / "video.mp4", 2 * WINDOW + 1, begin)
+        small = uncached(home.drop / "small.mp4", 2 * WINDOW, begin)
+        with home.daemon():
+            for path in (video, small):
+                home.sidecar(path)
+    assert 0 == cached(video)
+    assert 2 * WINDOW == cached(small)
 
 
 def test_what_a_reader_that_stops_has_passed_is_let_go(tmp_path: Path) -> None:

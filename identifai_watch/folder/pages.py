@@ -7,9 +7,9 @@ and nothing comes on top of it. Small files stay in the cache, for the upload re
 
 import ctypes
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Self
 
 LARGE = 64_000_000
 """Bytes: files above this leave nothing behind in the cache."""
@@ -25,22 +25,28 @@ _MAP_FAILED = ctypes.c_void_p(-1).value
 
 @dataclass(slots=True, kw_only=True)
 class Wake:
-    """What lies behind the reader of one descriptor; ``kept`` has a byte for each window, 1 if it is to stay."""
+    """What lies behind the reader of one descriptor, until the block ends that it is used in.
+
+    ``kept`` has a byte for each window, 1 if it is to stay.
+    """
 
     descriptor: int
     kept: bytearray
     _passed: int = field(default=0, init=False)
     _window: int = field(default=0, init=False)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go what is left: the reader goes no further."""
+        if self._window < len(self.kept) and self._passed > self._window * WINDOW:
+            self._let_go()
+
     def passed(self, length: int) -> None:
         """Take in that the reader has ``length`` more bytes behind it, and let whole windows go."""
         self._passed += length
         while self._window < min(self._passed // WINDOW, len(self.kept)):
-            self._let_go()
-
-    def end(self) -> None:
-        """Let go what is left: the reader goes no further."""
-        if self._window < len(self.kept) and self._passed > self._window * WINDOW:
             self._let_go()
 
     def _let_go(self) -> None:
@@ -56,14 +62,9 @@ class Wake:
             )
 
 
-@contextmanager
-def wake(descriptor: int, size: int) -> Iterator[Wake]:
-    """Lend the wake of a reader that is about to begin with a file of ``size`` bytes; it ends with the block."""
-    lent = Wake(descriptor=descriptor, kept=_cached(descriptor, size) if size > LARGE else bytearray())
-    try:
-        yield lent
-    finally:
-        lent.end()
+def wake(descriptor: int, size: int) -> Wake:
+    """Return the wake of a reader that is about to begin with a file of ``size`` bytes; the file system may be asked."""
+    return Wake(descriptor=descriptor, kept=_cached(descriptor, size) if size > LARGE else bytearray())
 
 
 def _cached(descriptor: int, size: int) -> bytearray:
