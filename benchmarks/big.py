@@ -27,7 +27,7 @@ PATIENCE = 600.0
 
 def measure(*, small: bool) -> Iterator[Figure]:
     """Yield what the video takes, and the pictures' latency beside it, beside another sender, and alone."""
-    size, bare, alone = (300 * MB, 100 * MB, 3) if small else (5_000 * MB, 1_000 * MB, 25)
+    size, bare, alone = (300 * MB, 60 * MB, 2) if small else (5_000 * MB, 1_000 * MB, 25)
     with tempfile.TemporaryDirectory() as home, pretended() as api:
         place = Place(home=Path(home), url=api.url)
         video = _video(place, size)

@@ -15,6 +15,7 @@ import click
 
 from benchmarks.figures import Figure, Goal
 from benchmarks.running import cached, let_go
+from identifai_watch.brakes import Brake, allowed
 from identifai_watch.folder import digest as hashing
 from identifai_watch.folder.look import fingerprint
 from identifai_watch.workers import SWITCH_INTERVAL, share_interpreter
@@ -37,6 +38,7 @@ def measure(*, small: bool) -> Iterator[Figure]:
             # Short files and many rounds: some of them have both cores to themselves.
             pair = [_written(Path(home, name), size // 5) for name in ("left", "right")]
             yield from _two(pair, size // 5, 8 * rounds)
+            yield from _braked(pair, size // 5, small=small)
         finally:
             sys.setswitchinterval(pythons)
         yield from _cache(Path(home), video)
@@ -94,6 +96,27 @@ def _two(files: list[Path], size: int, rounds: int) -> Iterator[Figure]:
     )
 
 
+def _braked(files: list[Path], size: int, *, small: bool) -> Iterator[Figure]:
+    """Hash two files at once under one brake, as a folder's threads do."""
+    rate = 100 * MB
+    brake, never = Brake(lambda: rate), threading.Event()
+
+    def read(most: int) -> int:
+        return allowed(most, (brake,), ended=never, moved=lambda: None)
+
+    began = time.perf_counter()
+    _digests(files, read)
+    yield Figure(
+        what="two files by two threads under read_megabytes_per_second = 100",
+        value=2 * size / (time.perf_counter() - began) / MB,
+        unit="MB/s",
+        against="MB/s allowed",
+        yardstick=rate / MB,
+        # What may be caught up weighs little in seconds, and much in less than one.
+        goal=Goal() if small else Goal(least=0.95, most=1.05),
+    )
+
+
 def _best(ways: Ways, rounds: int) -> dict[str, float]:
     """Return the least seconds that each of ``ways`` takes; they take turns."""
     best = dict.fromkeys(ways, float("inf"))
@@ -144,15 +167,16 @@ def _written(path: Path, size: int) -> Path:
     return path
 
 
-def _hash(path: Path) -> None:
-    """Take the digest of a file as the daemon does."""
+def _hash(path: Path, read: Callable[[int], int] = lambda most: most) -> None:
+    """Take the digest of a file as the daemon does; ``read`` says how many bytes may be read next."""
     expected = fingerprint(path.stat(), network=False)
-    hashing.digest(os.fsencode(path.parent), os.fsencode(path.name), expected=expected, network=False)
+    root, name = os.fsencode(path.parent), os.fsencode(path.name)
+    hashing.digest(root, name, expected=expected, network=False, allowed=read)
 
 
-def _digests(files: list[Path]) -> None:
+def _digests(files: list[Path], read: Callable[[int], int] = lambda most: most) -> None:
     """Hash each file in a thread of its own, as a folder's threads do."""
-    threads = [threading.Thread(target=_hash, args=(path,)) for path in files]
+    threads = [threading.Thread(target=_hash, args=(path, read)) for path in files]
     for thread in threads:
         thread.start()
     for thread in threads:
