@@ -17,7 +17,7 @@ import requests
 from benchmarks.figures import Figure, Goal
 from benchmarks.running import KEY, Place, Pretended, cached, let_go, pretended, share, wait_until
 from identifai_watch.core.model import Media
-from identifai_watch.ledger import Ledger, views
+from identifai_watch.ledger import Ledger, desk, views
 
 MB = 1_000_000
 SAMPLES = Path(__file__).parent.parent / "tests" / "media"
@@ -32,9 +32,7 @@ def measure(*, small: bool) -> Iterator[Figure]:
         place = Place(home=Path(home), url=api.url)
         video = _video(place, size)
         with place.daemon() as daemon:
-            wait_until(
-                lambda: place.ask("status")["folders"][0]["last_scan_at"] is not None, "the first scan"
-            )
+            wait_until(lambda: _is_scanned(place), "the first scan")
             idle, theirs = daemon.resident, api.process.resident
             daemon.forget_peak()
             pictures = itertools.count()
@@ -55,6 +53,12 @@ def measure(*, small: bool) -> Iterator[Figure]:
             unit="MB",
         )
     yield from _noticed(without, busy, beside)
+
+
+def _is_scanned(place: Place) -> bool:
+    with Ledger(place.ledger_url, node=os.uname().nodename) as ledger, ledger.read() as tx:
+        _, news = desk.node_report(tx, ledger.node) or (None, {"folders": []})
+    return any(folder["last_scan_at"] is not None for folder in news["folders"])
 
 
 def _check(api: Pretended, size: int, pictures: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from identifai_watch import api, brakes, idle, vigil
+from identifai_watch import api, brakes, candidates, idle, vigil
 from identifai_watch import intake as way_in
 from identifai_watch.brakes import Brake, allowed
 from identifai_watch.cli.opening import node
@@ -241,10 +241,15 @@ def archive(home: House) -> list[Path]:
     return [picture(home.drop / f"old-{number}.png") for number in range(3)]
 
 
-def test_outside_of_its_hours_the_backlog_is_neither_read_nor_sent(tmp_path: Path) -> None:
-    """News are judged as ever; the archive waits in the ledger, and is judged when its hours begin."""
+@pytest.mark.parametrize("existing", ["judge", "hold"])
+def test_outside_of_its_hours_the_backlog_is_neither_read_nor_sent(tmp_path: Path, existing: str) -> None:
+    """News are judged as ever; the archive waits in the ledger, and is judged when its hours begin.
+
+    Held it would be judged all the same, being small.
+    """
     clock = Clock()
-    with house(tmp_path, folder=SCANNED, api={"backlog_hours": hours(2, 4)}) as home:
+    folder = SCANNED | {"existing": existing}
+    with house(tmp_path, folder=folder, api={"backlog_hours": hours(2, 4)}) as home:
         old = archive(home)
         with home.daemon(clock=clock) as daemon, counted(home.drop) as opened:
             scan(daemon)
@@ -270,6 +275,35 @@ def quiet_but_for(daemon: Daemon, waiting: int) -> None:
         return not daemon.settling and daemon._dispatch.is_idle() and len(left) == waiting
 
     wait_for(is_quiet, f"all but {waiting} are judged")
+
+
+def test_what_is_not_read_when_the_hours_end_waits_for_the_next_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is being read is read to its end; what was next in line waits in the ledger, and not in memory."""
+    monkeypatch.setattr(candidates, "MOST_BYTES", 1)  # a batch is one file
+    clock, go_on = Clock(), threading.Event()
+    real = way_in.digest
+
+    def slow(*place: bytes, **options: object) -> object:
+        assert go_on.wait(30)
+        return real(*place, **options)  # type: ignore[arg-type] - as they came
+
+    monkeypatch.setattr(way_in, "digest", slow)
+    with house(tmp_path, folder=SCANNED, api={"backlog_hours": hours(-1, 2)}) as home:
+        old = archive(home)
+        with home.daemon(clock=clock) as daemon:
+            wait_for(lambda: len(intake(daemon)._whole) == 3, "all are whole")
+            clock.wind(daemon, 4 * HOUR)
+            wait_for(lambda: daemon.settling == 2, "the third one waits in the ledger")
+            go_on.set()
+            wait_for(lambda: len([one for one in lines(daemon) if one.file.sha256]) == 2, "they are hashed")
+            quiet_but_for(daemon, 1)
+            assert 0 == paid(home)
+            clock.wind(daemon, 20 * HOUR)
+            for path in old:
+                home.sidecar(path)
+    assert 3 == paid(home)
 
 
 def test_what_was_hashed_in_time_and_not_sent_waits_for_the_next_hours(tmp_path: Path) -> None:
