@@ -331,7 +331,7 @@ class Daemon:
             case "reach":
                 answer = self._reach(str(command.arguments["folder"]))
             case _:
-                answer = orders.carry_out(tx, command, self.shift.step(tx))
+                answer = orders.carry_out(tx, command, self.shift.step())
         desk.answered(tx, command.id, answer, self.shift.clock())
         self.shift.log.info("order carried out", verb=command.verb, by=command.who, **answer)
 

@@ -4,7 +4,7 @@
 mount that hangs stops nobody else. What it keeps in memory are only candidates: a scan finds them again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,7 +18,6 @@ from identifai_watch.config import Existing, Folder
 from identifai_watch.core import media
 from identifai_watch.core.health import Health
 from identifai_watch.core.model import File, FileState, Fingerprint
-from identifai_watch.errors import LedgerError
 from identifai_watch.folder.digest import Digest, digest
 from identifai_watch.folder.ignores import ignored
 from identifai_watch.folder.look import Look, look
@@ -255,7 +254,7 @@ class Intake:
 
     def _stir(self, tx: Transaction, path: bytes, seen: Fingerprint) -> bool:
         within = self.folder.timestamp_granularity
-        is_other = intake.stir(tx, self.folder_id, path, seen, self._shift.step(tx), within=within)
+        is_other = intake.stir(tx, self.folder_id, path, seen, self._shift.step(), within=within)
         if is_other:
             self._log.info("judged file changes", path=path)
         return is_other
@@ -296,14 +295,14 @@ class Intake:
     def _not_there(self, tx: Transaction, path: bytes) -> None:
         """Have the directory of a known file looked into that is not there: only a scan says what is gone."""
         if not self._scans:
-            intake.missed(tx, self.folder_id, [path], self._shift.step(tx))
+            intake.missed(tx, self.folder_id, [path], self._shift.step())
         elif intake.at_place(tx, self.folder_id, path) or intake.left_as(tx, self.folder_id, path):
             self.patrol.look_into(path.rpartition(b"/")[0])
 
     def _settled(self, tx: Transaction, path: bytes, entry: Entry, found: Look) -> None:
         """Decide what becomes of a whole file, from its name and its first bytes, before it is hashed."""
         name = path.rpartition(b"/")[2]
-        step = self._shift.step(tx)
+        step = self._shift.step()
         match media.judge(name, found.sniffed, found.fingerprint.size, self._policy):
             case media.Send():
                 if not self._is_laid_by(tx, path, entry):
@@ -327,7 +326,7 @@ class Intake:
             return False
         if row.held or (row.analysis_id is None and row.refusal is None):
             return False
-        intake.seen(tx, self.folder_id, [path], self._shift.step(tx))
+        intake.seen(tx, self.folder_id, [path], self._shift.step())
         return True
 
     def _arrival(self, path: bytes, entry: Entry, fingerprint: Fingerprint) -> Arrival:
@@ -411,7 +410,7 @@ class Intake:
                 else:
                     self._unread(tx, path, entry, found)
             digests.taken += 1
-        self._admit(tx, whole)
+        self._shift.together(tx, whole, self._admit, self._not_admitted)
 
     def _digest_ended(self, number: int) -> None:
         self._digesting.discard(number)
@@ -459,36 +458,13 @@ class Intake:
         )
         return [(self._arrival(path, entry, found.fingerprint), content)]
 
-    def _admit(self, tx: Transaction, whole: list[tuple[Arrival, Content]]) -> None:
-        """Admit whole files together; after a bug with one of them each for itself, so that it keeps nobody waiting."""
-        step = self._shift.step(tx)
-        try:
-            with tx.begin_nested():
-                admitted = intake.admit_all(tx, whole, step)
-        except LedgerError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whose fault it is shows one by one
-            self._shift.bug(error)
-            self._admit_singly(tx, whole)
-            return
-        for path, row in admitted.items():
-            self._log.info(
-                "admitted",
-                path=path,
-                sha256=None if row.sha256 is None else row.sha256.hex(),
-                media=row.media,
-                duplicate=row.duplicate,
-            )
+    def _admit(self, tx: Transaction, whole: Sequence[tuple[Arrival, Content]]) -> None:
+        for path, row in intake.admit_all(tx, whole, self._shift.step()).items():
+            sha256 = None if row.sha256 is None else row.sha256.hex()
+            self._log.info("admitted", path=path, sha256=sha256, media=row.media, duplicate=row.duplicate)
 
-    def _admit_singly(self, tx: Transaction, whole: list[tuple[Arrival, Content]]) -> None:
-        for arrival, content in whole:
-            try:
-                with tx.begin_nested():
-                    intake.admit(tx, arrival, content, self._shift.step(tx))
-            except LedgerError:
-                raise
-            except Exception as error:  # noqa: BLE001 - a bug about one file must not keep the others waiting
-                self._put_off(arrival.path, f"a bug: {error!r}")
+    def _not_admitted(self, _tx: Transaction, one: tuple[Arrival, Content], error: Exception) -> None:
+        self._put_off(one[0].path, f"a bug: {error!r}")
 
     # Outside of the backlog's hours.
 
@@ -510,7 +486,7 @@ class Intake:
         """Let the files go unchecked that have waited too long; a run that waits for all verdicts lets none go."""
         if self.folder.release_after is None or self._shift.once:
             return
-        for file in intake.expire(tx, self.folder_id, self._shift.step(tx)):
+        for file in intake.expire(tx, self.folder_id, self._shift.step()):
             self._log.warning("let go unchecked", path=file.path)
 
     def _take_released(self, tx: Transaction, now: datetime) -> None:
@@ -546,7 +522,7 @@ class Intake:
             fingerprint=row.fingerprint,
             noticed_at=row.noticed_at,
         )
-        intake.leave(tx, arrival, reason, LEFT_BY_NAME, self._shift.step(tx))
+        intake.leave(tx, arrival, reason, LEFT_BY_NAME, self._shift.step())
         self._log.info("left alone", path=row.path, reason=reason)
 
     # What scans find.
@@ -555,7 +531,7 @@ class Intake:
         """Take in what a scan found to differ from the ledger."""
         if self.patrol.is_closed.is_set():
             return
-        step = self._shift.step(tx)
+        step = self._shift.step()
         missing: list[bytes] = []
         held: list[Arrival] = []
         for finding in chunk:
@@ -595,7 +571,7 @@ class Intake:
         if not seen.is_as_written(row.fingerprint, self.folder.timestamp_granularity):
             return False
         intake.touch(tx, row.id, seen)
-        intake.seen(tx, self.folder_id, [finding.path], self._shift.step(tx))
+        intake.seen(tx, self.folder_id, [finding.path], self._shift.step())
         return True
 
     def _stays_left(self, tx: Transaction, finding: Changed) -> bool:
@@ -629,7 +605,7 @@ class Intake:
             case Existing.JUDGE if not self._shift.is_backlogs_hour() and arrival.media is not None:
                 intake.lay_by(tx, arrival)
             case Existing.IGNORE:
-                intake.leave(tx, arrival, IGNORED, LEFT_AS_OLD, self._shift.step(tx))
+                intake.leave(tx, arrival, IGNORED, LEFT_AS_OLD, self._shift.step())
             case _:
                 self._notice(finding.path, renamed=False, backlog=True)
         return []

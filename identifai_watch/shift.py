@@ -1,10 +1,11 @@
 """What all parts of a running daemon share: the configuration, the ledger, the workers, the clock and the log."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
+from typing import TypeVar
 from uuid import uuid4
 
 import structlog
@@ -16,9 +17,12 @@ from identifai_watch.core.gate import Limits
 from identifai_watch.core.hours import Local
 from identifai_watch.core.lifecycle import Policy
 from identifai_watch.core.model import Media
+from identifai_watch.errors import LedgerError
 from identifai_watch.ledger import Ledger, Transaction, work
 from identifai_watch.ledger.work import Claimant, Step
 from identifai_watch.workers import Workers
+
+Item = TypeVar("Item")
 
 
 def utc_now() -> datetime:
@@ -61,17 +65,40 @@ class Shift:
         hours = self.config.api.backlog_hours
         return hours is None or self.once or hours.has(self.local(self.clock()))
 
-    def step(self, tx: Transaction, *, who: str = "daemon") -> Step:
+    def step(self, *, who: str = "daemon") -> Step:
         """Return how rows advance at this instant."""
-        policy = Policy(
-            deadline=self.config.api.analysis_deadline, others_at=work.others_at(tx), expected=self.expected
-        )
+        policy = Policy(deadline=self.config.api.analysis_deadline, expected=self.expected)
         return Step(now=self.clock(), policy=policy, chance=self.chance(), who=who)
 
     def learn(self, tx: Transaction) -> None:
         """Learn from the latest verdicts how long each kind takes."""
         for media in Media:
             self.expected[media] = polling.expected(work.durations(tx, media), media)
+
+    def together(
+        self,
+        tx: Transaction,
+        items: Sequence[Item],
+        do: Callable[[Transaction, Sequence[Item]], None],
+        failed: Callable[[Transaction, Item, Exception], None],
+    ) -> None:
+        """Do something with several rows at once; after a bug with one of them each for itself, so that it alone waits."""
+        if not items:
+            return
+        planned = self.workers.planned
+        try:
+            with tx.begin_nested():
+                do(tx, items)
+        except LedgerError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug about one row must not keep the others waiting
+            self.workers.drop(planned)
+            if len(items) == 1:
+                self.bug(error)
+                failed(tx, items[0], error)
+                return
+            for item in items:
+                self.together(tx, [item], do, failed)
 
     def bug(self, error: Exception) -> None:
         """Say that something was our own fault; all else goes on."""

@@ -63,7 +63,7 @@ class Vigil:
     def keep(self, tx: Transaction) -> None:
         """Hold the claims, have a new key tried, set hung folders aside, forget old requests, tell the day's head."""
         shift, now = self._shift, self._shift.clock()
-        for what in orders.end_pauses(tx, shift.step(tx)):
+        for what in orders.end_pauses(tx, shift.step()):
             shift.log.info("pause over", what=what)
         if now - self._renewed_at >= RENEW_EVERY:
             self._renewed_at = now

@@ -97,9 +97,14 @@ class Workers:
                 self._threads[job.lane] = self._threads.get(job.lane, 0) + 1
                 Thread(target=self._serve, args=(queue,), name=job.lane, daemon=True).start()
 
-    def drop(self) -> None:
-        """Forget what was planned: its transaction was not committed."""
-        self._planned.clear()
+    @property
+    def planned(self) -> int:
+        """How many jobs are planned."""
+        return len(self._planned)
+
+    def drop(self, keep: int = 0) -> None:
+        """Forget what was planned after the first ``keep`` jobs: what was written with it was taken back."""
+        del self._planned[keep:]
 
     def tell(self, then: Callable[[Transaction], None]) -> None:
         """Have the loop do something in its next batch; called from any thread."""

@@ -216,7 +216,7 @@ def test_a_file_that_an_upload_does_not_find_is_looked_for_by_a_scan(tmp_path: P
 
         def look(tx: Transaction) -> tuple[int, list[bytes]]:
             one = next(iter(daemon._intakes.values()))
-            not_found(tx, one, file, daemon.shift.step(tx))
+            not_found(tx, one, file, daemon.shift.step())
             return again(tx, file).missing, list(one.patrol._subtrees)
 
         assert (0, [b"deep"]) == in_loop(daemon, look)

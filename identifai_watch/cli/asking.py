@@ -71,7 +71,7 @@ def _carry_out(tx: Transaction, shift: Shift, command: desk.Command) -> Answer:
         name = str(command.arguments["folder"])
         intake.pin(tx, intake.folder(tx, shift.ledger.node, name).id, None)
         return {"folder": name}
-    return orders.carry_out(tx, command, shift.step(tx))
+    return orders.carry_out(tx, command, shift.step())
 
 
 def files_at(config: Config, ledger: Ledger, paths: Sequence[Path]) -> list[Line]:

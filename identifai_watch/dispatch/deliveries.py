@@ -1,13 +1,14 @@
 """Deliveries: outcome and place are committed first, then the folder's own thread puts the verdict there."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from identifai_watch import duties
+from identifai_watch.candidates import Batch
 from identifai_watch.config import Orphans
 from identifai_watch.core.events import Announced, Delivered, Destined, Swept, Undelivered
 from identifai_watch.core.health import Health
@@ -29,6 +30,19 @@ SWEEP_AGAIN = timedelta(hours=1)
 """When a sidecar is put aside again that could not be."""
 
 Result = TypeVar("Result")
+Routed = tuple[Due, Destined]
+"""A file and where it is to go."""
+
+Orders = Batch[tuple[Order, File], Carried | Exception]
+
+
+class Done(NamedTuple):
+    """An order that was carried out: what it was about, what is to be written of it, and the sidecar that was written."""
+
+    order: Order
+    file: File
+    event: Delivered
+    sidecar: bytes | None = None
 
 
 class Deliveries:
@@ -61,31 +75,39 @@ class Deliveries:
             under_way = self._under_way[folder_id]
             room = AT_ONCE - len(under_way)
             if intake.patrol.health is not Health.UNAVAILABLE and room > 0:
-                for due in claims.claim_deliveries(
-                    tx, self._shift.claimant, now, folder_id, room, but=under_way
-                ):
-                    self._route(tx, intake, due)
+                dues = claims.claim_deliveries(tx, self._shift.claimant, now, folder_id, room, but=under_way)
+                self._shift.together(
+                    tx, dues, partial(self._route, intake), partial(self._unroutable, intake)
+                )
                 self._sweep(tx, intake)
 
-    def _route(self, tx: Transaction, intake: Intake, due: Due) -> None:
-        """Settle the outcome of one file and where it goes; a place that was committed before stays."""
-        file = due.file
-        if file.destination is not None and file.outcome is not None:
-            self._carry(intake, due)
-            return
-        outcome, reason = duties.outcome_of(due, intake.folder)
-        if outcome is not file.outcome or file.delivered_at is None:
-            self._news.add(file.id)
-        if outcome is Outcome.PENDING:
-            self._announce(tx, intake, replace(due, file=replace(file, outcome=outcome, reason=reason)))
-            return
-        wanted = _wanted(file, outcome, intake)
-        if wanted is None:
-            self._destine(intake, due, tx, Destined(outcome, reason, None))
-            return
-        order = self._order(intake, replace(due, file=replace(file, outcome=outcome, reason=reason)))
-        then = partial(self._chosen, intake, due, outcome, reason)
-        self._plan(intake, file, partial(duties.choose, order, wanted), then)
+    def _route(self, intake: Intake, tx: Transaction, dues: Sequence[Due]) -> None:
+        """Settle the outcomes of files and where they go; a place that was committed before stays."""
+        carried: list[Due] = []
+        destined: list[Routed] = []
+        for due in dues:
+            file = due.file
+            if file.destination is not None and file.outcome is not None:
+                carried.append(due)
+                continue
+            outcome, reason = duties.outcome_of(due, intake.folder)
+            if outcome is not file.outcome or file.delivered_at is None:
+                self._news.add(file.id)
+            told = replace(due, file=replace(file, outcome=outcome, reason=reason))
+            wanted = None if outcome is Outcome.PENDING else _wanted(file, outcome, intake)
+            if outcome is Outcome.PENDING:
+                self._announce(tx, intake, told)
+            elif wanted is None:
+                destined.append((due, Destined(outcome, reason, None)))
+            else:
+                then = partial(self._chosen, intake, due, outcome, reason)
+                self._plan(intake, file, partial(duties.choose, self._order(intake, told), wanted), then)
+        self._destine(intake, tx, destined)
+        self._carry(intake, carried)
+
+    def _unroutable(self, intake: Intake, tx: Transaction, due: Due, error: Exception) -> None:
+        self._under_way[intake.folder_id].discard(due.file.id)
+        self._postpone(tx, due.file, f"a bug: {error!r}")
 
     def _announce(self, tx: Transaction, intake: Intake, due: Due) -> None:
         """Have a file's sidecar say that its verdict is pending; ``record`` keeps that to the ledger."""
@@ -104,7 +126,7 @@ class Deliveries:
         if self._advance(tx, file, Announced()) is not None:
             self._shift.log.info("verdict pending", folder=file.folder, path=file.path)
         if isinstance(carried, SourceGone):
-            missing.not_found(tx, intake, file, self._shift.step(tx))
+            missing.not_found(tx, intake, file, self._shift.step())
 
     def _sweep(self, tx: Transaction, intake: Intake) -> None:
         """Have the sidecars put aside that nothing lies beside any more."""
@@ -127,7 +149,7 @@ class Deliveries:
             intake.patrol.out_of_reach(trouble.reason)
 
     def _advance(self, tx: Transaction, file: File, event: Announced | Swept) -> File | None:
-        return work.advance_file(tx, file.id, event, self._shift.step(tx), self._shift.claimant)
+        return work.advance_file(tx, file.id, event, self._shift.step(), self._shift.claimant)
 
     def _chosen(
         self, intake: Intake, due: Due, outcome: Outcome, reason: str | None, tx: Transaction, chosen: Chosen
@@ -136,63 +158,102 @@ class Deliveries:
         if chosen.trouble is not None:
             self._undelivered(tx, intake, due.file, chosen.trouble)
         else:
-            self._destine(intake, due, tx, Destined(outcome, reason, chosen.destination))
+            self._destine(intake, tx, [(due, Destined(outcome, reason, chosen.destination))])
 
-    def _destine(self, intake: Intake, due: Due, tx: Transaction, destined: Destined) -> None:
-        """Commit outcome and place; what only the ledger keeps is delivered by that."""
+    def _destine(self, intake: Intake, tx: Transaction, routed: Sequence[Routed]) -> None:
+        """Commit outcomes and places; what only the ledger keeps is delivered by that."""
         shift = self._shift
-        file = work.advance_file(tx, due.file.id, destined, shift.step(tx), shift.claimant, keep_claim=True)
-        if file is None:
+        events = {due.file.id: destined for due, destined in routed}
+        after = work.advance_files(tx, events, shift.step(), shift.claimant, keep_claim=True)
+        dues = [replace(due, file=after[due.file.id]) for due, _ in routed if due.file.id in after]
+        if intake.folder.action is not Action.RECORD:
+            self._carry(intake, dues)
             return
-        carried = replace(due, file=file)
-        if intake.folder.action is Action.RECORD:
-            self._delivered(tx, intake, self._order(intake, carried), file, Delivered(file.lies_at, None))
-        else:
-            self._carry(intake, carried)
+        done = [Done(self._order(intake, due), due.file, Delivered(due.file.lies_at, None)) for due in dues]
+        self._delivered(intake, tx, done)
 
-    def _carry(self, intake: Intake, due: Due) -> None:
-        order = self._order(intake, due)
-        then = partial(self._carried, intake, order, due.file)
-        self._plan(intake, due.file, partial(duties.carry, order), then)
+    def _carry(self, intake: Intake, dues: Sequence[Due]) -> None:
+        """Have orders carried out by the folder's thread, one after another; what came of them comes back together."""
+        if not dues:
+            return
+        items = [(self._order(intake, due), due.file) for due in dues]
+        batch: Orders = Batch(items=items)
+        label = f"{intake.folder.name}/deliver/{items[0][1].id}"
+        self._under_way[intake.folder_id].update(file.id for _, file in items)
+        self._shift.workers.plan(
+            Job(
+                lane=f"{intake.folder.name}/deliver",
+                label=label,
+                work=partial(batch.run, partial(self._carry_in_thread, label)),
+                then=partial(self._carried, intake),
+                failed=partial(self._none_carried, intake, batch),
+            )
+        )
 
-    def _carried(self, intake: Intake, order: Order, file: File, tx: Transaction, carried: Carried) -> None:
-        """Write what came of a delivery."""
-        self._under_way[intake.folder_id].discard(file.id)
+    def _carry_in_thread(self, label: str, item: tuple[Order, File]) -> Carried | Exception:
+        self._shift.workers.moved(label)
+        try:
+            return duties.carry(item[0])
+        except Exception as error:  # noqa: BLE001 - a bug with one must not keep from us what came of the others
+            return error
+
+    def _carried(self, intake: Intake, tx: Transaction, batch: Orders) -> None:
+        """Write what came of deliveries."""
+        done: list[Done] = []
+        for (order, file), carried in zip(batch.items, batch.found, strict=True):
+            self._under_way[intake.folder_id].discard(file.id)
+            if isinstance(carried, Delivery):
+                event = Delivered(carried.lies_at, carried.fingerprint, copied_to=carried.copied_to)
+                done.append(Done(order, file, event, carried.sidecar))
+            else:
+                self._not_carried(intake, tx, file, carried)
+        self._shift.together(tx, done, partial(self._delivered, intake), self._unwritten)
+
+    def _none_carried(self, intake: Intake, batch: Orders, tx: Transaction, error: Exception) -> None:
+        for _, file in batch.items:
+            self._failed(intake, file, tx, error)
+
+    def _not_carried(
+        self,
+        intake: Intake,
+        tx: Transaction,
+        file: File,
+        carried: DeliveryError | Taken | SourceChanged | SourceGone | Exception,
+    ) -> None:
+        """Write what kept a file from being delivered."""
         match carried:
-            case Delivery():
-                done = Delivered(carried.lies_at, carried.fingerprint, copied_to=carried.copied_to)
-                self._delivered(tx, intake, order, file, done, sidecar=carried.sidecar)
             case DeliveryError():
                 self._undelivered(tx, intake, file, carried)
             case Taken():
                 self._unsettle(tx, file, "its place was taken meanwhile")
             case SourceChanged():
                 self._unsettle(tx, file, "it changed before its verdict was delivered")
-                missing.changed(tx, intake, file, self._shift.step(tx))
+                missing.changed(tx, intake, file, self._shift.step())
             case SourceGone():
                 self._unsettle(tx, file, "it is gone")
-                missing.not_found(tx, intake, file, self._shift.step(tx))
+                missing.not_found(tx, intake, file, self._shift.step())
+            case _:
+                self._failed(intake, file, tx, carried)
 
-    def _delivered(
-        self,
-        tx: Transaction,
-        intake: Intake,
-        order: Order,
-        file: File,
-        event: Delivered,
-        *,
-        sidecar: bytes | None = None,
-    ) -> None:
-        """Write that a file is delivered, and tell of it if its outcome is news."""
+    def _delivered(self, intake: Intake, tx: Transaction, done: Sequence[Done]) -> None:
+        """Write that files are delivered, and tell of those whose outcome is news."""
         shift = self._shift
-        after = work.advance_file(tx, file.id, event, shift.step(tx), shift.claimant)
-        if after is not None:
-            where = {} if after.lies_at is None else {"lies_at": after.lies_at}
-            shift.log.info("delivered", folder=file.folder, path=file.path, outcome=after.outcome, **where)
+        step = shift.step()
+        events = {one.file.id: one.event for one in done}
+        after = work.advance_files(tx, events, step, shift.claimant)
+        for one in done:
+            file = after.get(one.file.id)
+            if file is None:
+                continue
+            where = {} if file.lies_at is None else {"lies_at": file.lies_at}
+            shift.log.info("delivered", folder=file.folder, path=file.path, outcome=file.outcome, **where)
             if file.id in self._news:
                 self._news.discard(file.id)
-                self._notices.tell(after, order.root, sidecar, order.document or b"")
-            work.reroute(tx, after, partial(duties.outcome_of, folder=intake.folder), shift.step(tx))
+                self._notices.tell(file, one.order.root, one.sidecar, one.order.document or b"")
+        work.reroute(tx, list(after.values()), partial(duties.outcome_of, folder=intake.folder), step)
+
+    def _unwritten(self, tx: Transaction, done: Done, error: Exception) -> None:
+        self._postpone(tx, done.file, f"a bug: {error!r}")
 
     def _undelivered(self, tx: Transaction, intake: Intake, file: File, error: DeliveryError) -> None:
         self._postpone(tx, file, error.reason)
@@ -204,13 +265,13 @@ class Deliveries:
         shift = self._shift
         if file.outcome is not None:
             again = Destined(file.outcome, file.reason, None)
-            work.advance_file(tx, file.id, again, shift.step(tx), shift.claimant, keep_claim=True)
+            work.advance_file(tx, file.id, again, shift.step(), shift.claimant, keep_claim=True)
         self._postpone(tx, file, reason)
 
     def _postpone(self, tx: Transaction, file: File, reason: str) -> None:
         shift = self._shift
         shift.log.warning("not delivered", folder=file.folder, path=file.path, reason=reason)
-        work.advance_file(tx, file.id, Undelivered(reason), shift.step(tx), shift.claimant)
+        work.advance_file(tx, file.id, Undelivered(reason), shift.step(), shift.claimant)
 
     def _order(self, intake: Intake, due: Due) -> Order:
         place = Place(folder=intake.folder, path=due.file.path, network=intake.patrol.network)

@@ -83,7 +83,7 @@ class Polls:
     def _polled(self, media: Media, batch: Sequence[Analysis], tx: Transaction, polled: Polled) -> None:
         self._asking.discard(media)
         shift = self._shift
-        step = shift.step(tx)
+        step = shift.step()
         for row in batch:
             event = polled.events.get(row.id, Unanswered("no answer", counts=False))
             after = work.advance(tx, row.id, event, step, shift.claimant)
@@ -104,7 +104,7 @@ class Polls:
         shift = self._shift
         shift.bug(error)
         for row in batch:
-            work.advance(tx, row.id, Unanswered(f"a bug: {error!r}"), shift.step(tx), shift.claimant)
+            work.advance(tx, row.id, Unanswered(f"a bug: {error!r}"), shift.step(), shift.claimant)
 
     # Heatmaps.
 
@@ -122,7 +122,7 @@ class Polls:
         failures = row.heatmap_failures + 1
         again = found.png is None and found.again and failures < retry.GIVE_UP_AFTER
         due = shift.clock() + retry.backoff(failures, shift.chance()) if again else None
-        work.keep_heatmap(tx, row, found.png, due, shift.step(tx))
+        work.keep_heatmap(tx, row, found.png, due, shift.step())
         self._standing.advance(tx, found.account)
         if found.png is None:
             shift.log.warning("no heatmap", identifier=row.identifier, reason=found.why, again=again)

@@ -85,7 +85,7 @@ class Uploads:
     def recover(self, tx: Transaction) -> None:
         """Take up what was being sent when a daemon died, and give up what has been awaited too long."""
         shift = self._shift
-        step = shift.step(tx)
+        step = shift.step()
         for row in claims.lapsed(tx, step.now):
             if row.id in self._flights:
                 continue
@@ -138,7 +138,7 @@ class Uploads:
     def _begin(self, tx: Transaction, analysis: Analysis, file: File) -> None:
         """Commit that an upload begins, and plan it: it starts after the commit."""
         shift = self._shift
-        begun = work.advance(tx, analysis.id, Begun(), shift.step(tx), shift.claimant)
+        begun = work.advance(tx, analysis.id, Begun(), shift.step(), shift.claimant)
         if begun is None:
             return
         intake = next(intake for intake in self._intakes.values() if intake.folder.name == file.folder)
@@ -196,7 +196,7 @@ class Uploads:
         event = sent.reading.event or Unsent("no answer")
         if isinstance(event, Uploaded):
             event = Uploaded(event.identifier, sent_name=sent.sent_name, ref_id=sent.ref_id)
-        step = shift.step(tx)
+        step = shift.step()
         if work.advance(tx, analysis.id, event, step, shift.claimant) is None:
             shift.log.warning("claim lost", sha256=analysis.sha256.hex())
         self._standing.advance(tx, sent.reading.account)
@@ -232,7 +232,7 @@ class Uploads:
         shift.bug(error)
         why = f"a bug: {error!r}"
         event = Deferred(why) if flight.is_closing else Unsent(why, counts=True)
-        work.advance(tx, flight.analysis.id, event, shift.step(tx), shift.claimant)
+        work.advance(tx, flight.analysis.id, event, shift.step(), shift.claimant)
 
     def _near(self) -> list[Flight]:
         """Return the uploads under way of folders that can be reached."""

@@ -154,7 +154,7 @@ def _claim_files(
 ) -> list[Delivery]:
     found = [rows.file(row) for row in tx.execute(query)]
     _claim(tx, files, [file.id for file in found], claimant, now)
-    return [work.delivery(tx, file) for file in found]
+    return work.deliveries(tx, found)
 
 
 def postpone_orphan(tx: sa.Connection, file_id: int, until: datetime) -> None:

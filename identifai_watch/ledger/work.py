@@ -18,13 +18,16 @@ from identifai_watch.core import lifecycle
 from identifai_watch.core.events import (
     Absent,
     AnalysisEvent,
+    Deferred,
     Delivered,
     FileEvent,
     Judged,
     Overridden,
     Present,
     Reopened,
+    Unanswered,
     Undelivered,
+    Unsent,
 )
 from identifai_watch.core.lifecycle import SETTLED, Duty, Policy
 from identifai_watch.core.model import Analysis, AnalysisState, Decision, File, FileState, Media, Outcome
@@ -125,8 +128,10 @@ def advance_all(
     resting: list[int] = []
     for row in _rows_of(tx, _ANALYSES, list(events), claimant):
         before = rows.analysis(row)
-        event = events[before.id]
-        after = advanced[before.id] = lifecycle.advance(before, event, step.now, step.policy, step.chance)
+        event, policy = events[before.id], step.policy
+        if isinstance(event, Unsent | Deferred | Unanswered):
+            policy = replace(policy, others_at=others_at(tx))
+        after = advanced[before.id] = lifecycle.advance(before, event, step.now, policy, step.chance)
         if after == before and claimant is None:
             continue  # nothing happened, and a question that is under way keeps its claim
         changes.append((before.id, _changed_analysis(before, after)))
@@ -369,11 +374,14 @@ def files_of(tx: sa.Connection, analysis_id: int) -> list[File]:
 
 
 def reroute(
-    tx: sa.Connection, file: File, outcome_of: Callable[[Delivery], tuple[Outcome, str | None]], step: Step
+    tx: sa.Connection,
+    told: Sequence[File],
+    outcome_of: Callable[[Delivery], tuple[Outcome, str | None]],
+    step: Step,
 ) -> None:
-    """Deliver a file once more if what it was delivered as is no longer what holds: it was decided meanwhile."""
-    if outcome_of(delivery(tx, file))[0] is not file.outcome:
-        advance_file(tx, file.id, Reopened(), step)
+    """Deliver files once more if what they were delivered as is no longer what holds: they were decided meanwhile."""
+    again = [one.file.id for one in deliveries(tx, told) if outcome_of(one)[0] is not one.file.outcome]
+    advance_files(tx, dict.fromkeys(again, Reopened()), step)
 
 
 def keep_heatmap(
@@ -408,11 +416,6 @@ def durations(tx: sa.Connection, media: Media, limit: int = 50) -> list[timedelt
 def others_at(tx: sa.Connection) -> datetime | None:
     """Return when a request last got through."""
     return tx.execute(sa.select(account.c.succeeded_at)).scalar()
-
-
-def delivery(tx: sa.Connection, file: File) -> Delivery:
-    """Return all that the delivery of ``file`` needs."""
-    return deliveries(tx, [file])[0]
 
 
 def deliveries(tx: sa.Connection, of: Sequence[File]) -> list[Delivery]:
