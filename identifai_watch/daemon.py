@@ -10,6 +10,7 @@ from typing import Any
 
 from identifai_watch import orders, systemd
 from identifai_watch.config import Config, Folder, restart_needed
+from identifai_watch.core.model import Media
 from identifai_watch.dispatch import dispatch
 from identifai_watch.errand import Ending, Errand
 from identifai_watch.errors import ConfigError, LaterError, LedgerAwayError, LedgerError
@@ -115,7 +116,7 @@ class Daemon:
         self._vigil.mind_last_end()
         with shift.ledger.write() as tx:
             claims.free(tx, shift.claimant.node)
-            shift.learn(tx)
+            shift.learn(tx, *Media)
             self._open(tx)
             self._vigil.report(tx, force=True)
         shift.log.info("started", folders=len(shift.config.folders), ledger=shift.config.ledger.url)
@@ -210,6 +211,7 @@ class Daemon:
         """Return how many seconds nothing may be due."""
         now = self.shift.clock()
         dues = [due for one in self._intakes.values() if (due := one.next_due()) is not None]
+        dues += [due for due in (self._dispatch.polls.opens_at,) if due is not None]
         is_busy = not self._dispatch.is_idle() or any(one.settling for one in self._intakes.values())
         if not is_busy:
             with self.shift.ledger.read() as tx:

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from threading import Event
 from typing import TypeVar
 from uuid import uuid4
@@ -49,11 +49,10 @@ class Shift:
     stopping: Event = field(default_factory=Event)
     log: structlog.stdlib.BoundLogger = field(default_factory=structlog.get_logger)
     claimant: Claimant = field(init=False)
-    expected: dict[Media, timedelta] = field(init=False)
+    learnt: polling.Learnt = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.claimant = Claimant(node=self.ledger.node, token=uuid4().hex)
-        self.expected = dict(polling.GUESS)
 
     @property
     def limits(self) -> Limits:
@@ -67,13 +66,15 @@ class Shift:
 
     def step(self, *, who: str = "daemon") -> Step:
         """Return how rows advance at this instant."""
-        policy = Policy(deadline=self.config.api.analysis_deadline, expected=self.expected)
+        policy = Policy(deadline=self.config.api.analysis_deadline, learnt=self.learnt)
         return Step(now=self.clock(), policy=policy, chance=self.chance(), who=who)
 
-    def learn(self, tx: Transaction) -> None:
-        """Learn from the latest verdicts how long each kind takes."""
-        for media in Media:
-            self.expected[media] = polling.expected(work.durations(tx, media), media)
+    def learn(self, tx: Transaction, *kinds: Media) -> None:
+        """Learn from the latest verdicts how long those of ``kinds`` take."""
+        kept = {key: of for key, of in self.learnt.items() if key[0] not in kinds}
+        self.learnt = kept.copy()
+        for media in kinds:
+            self.learnt |= polling.learn(media, work.durations(tx, media))
 
     def together(
         self,

@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from identifai_watch.core.model import AccountState, AnalysisState, FileState, Label, Media, PauseReason
+from identifai_watch.core.polling import Outlook
 from identifai_watch.daemon import Daemon
 from identifai_watch.errors import Exit
 from identifai_watch.ledger import Ledger, desk, views
@@ -28,7 +29,8 @@ def watched(home: House) -> Iterator[Daemon]:
     with home.daemon() as daemon:
         wait_for(lambda: daemon._intakes, "the daemon has begun")
         daemon.shift.chance = lambda: 0.0
-        daemon.shift.expected = dict.fromkeys(Media, timedelta(milliseconds=50))
+        soon = Outlook(early=timedelta(milliseconds=50), late=timedelta(milliseconds=50))
+        daemon.shift.learnt = {(media, None): soon for media in Media}
         yield daemon
 
 

@@ -765,6 +765,35 @@ def test_a_poll_takes_along_what_may_be_done_soon(tx: Transaction, drop: int) ->
     assert ["id-3"] == [row.identifier for row in rest]
 
 
+def test_what_is_due_is_counted_without_claiming_it(tx: Transaction, drop: int) -> None:
+    """The daemon knows whose turn it is before it claims anything; what is being asked for is not counted."""
+    first, *_ = awaited(tx, drop, 5)
+    assert first.due is not None
+    last = first.due + 4 * SECOND
+    assert (0, 1) == (
+        claims.due_polls(tx, first.due - SECOND, Media.IMAGE, 50),
+        claims.due_polls(tx, first.due, Media.IMAGE, 50),
+    )
+    assert (5, 3) == (claims.due_polls(tx, last, Media.IMAGE, 50), claims.due_polls(tx, last, Media.IMAGE, 3))
+    assert 0 == claims.due_polls(tx, last, Media.AUDIO, 50)
+    claims.claim_polls(tx, ME, last, Media.IMAGE, ahead=SECOND, limit=2)
+    assert 3 == claims.due_polls(tx, last, Media.IMAGE, 50)
+    rest = claims.still_awaited(tx, first.due, Media.IMAGE, ahead=3 * SECOND, limit=50)
+    assert ["id-2", "id-3"] == [row.identifier for row in rest]
+
+
+def test_only_what_nobody_asks_for_is_put_off(tx: Transaction, drop: int) -> None:
+    """What is presumed to be pending is due later; an answer that is under way says better."""
+    asked, rest, done = awaited(tx, drop, 3)
+    assert asked.due is not None
+    claims.claim_polls(tx, ME, asked.due, Media.IMAGE, ahead=SECOND * 0, limit=1)
+    advanced(tx, done, Judged(VERDICT, RAW), seconds=9)
+    later = NOW + 60 * SECOND
+    claims.put_off(tx, dict.fromkeys([asked.id, rest.id, done.id], later))
+    assert [asked.due, later, None] == [work.analysis(tx, row.id).due for row in (asked, rest, done)]
+    claims.put_off(tx, {})
+
+
 def test_the_loop_learns_when_the_next_content_is_due(tx: Transaction, drop: int) -> None:
     """The soonest instant that is still to come, of what is queued or awaited; what is due already needs no waiting."""
     assert claims.next_due(tx, NOW) is None
@@ -821,7 +850,7 @@ def test_a_verdict_has_every_file_of_its_content_delivered(tx: Transaction, drop
     analysis = advanced(tx, analysis_of(tx, files[0]), Begun(), Uploaded("id-1"), Judged(VERDICT, RAW))
     assert [NOW + SECOND, NOW + SECOND, None] == [again(tx, file).due for file in files]
     assert RAW == views.raw_answer(tx, analysis.id)
-    assert [SECOND * 0] == work.durations(tx, Media.IMAGE)
+    assert [(analysis.size, SECOND * 0)] == work.durations(tx, Media.IMAGE)
     assert [] == work.durations(tx, Media.VIDEO)
 
 

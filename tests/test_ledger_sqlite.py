@@ -525,6 +525,7 @@ IN_ORDER = {
     "claim_upload": "analyses",
     "claim_oldest": "analyses",
     "claim_polls": "analyses",
+    "still_awaited": "analyses",
     "next_due": "analyses",
     "claim_deliveries": "files",
     "claim_orphans": "files",
@@ -539,6 +540,11 @@ QUERIES: dict[str, Callable[[sa.Connection], object]] = {
     "claim_upload": lambda tx: claims.claim_upload(tx, ME, NOW, folder_ids=[1]),
     "claim_oldest": lambda tx: claims.claim_upload(tx, ME, NOW, folder_ids=[1], oldest=True, at_most=10**8),
     "claim_polls": lambda tx: claims.claim_polls(tx, ME, NOW, Media.IMAGE, ahead=timedelta(0), limit=50),
+    "due_polls": lambda tx: claims.due_polls(tx, NOW, Media.IMAGE, 50),
+    "still_awaited": lambda tx: claims.still_awaited(
+        tx, NOW, Media.IMAGE, ahead=timedelta(minutes=1), limit=1000
+    ),
+    "has_heatmap": lambda tx: claims.has_heatmap(tx, NOW),
     "claim_deliveries": lambda tx: claims.claim_deliveries(tx, ME, NOW, 1, 1),
     "claim_orphans": lambda tx: claims.claim_orphans(tx, ME, NOW, 1, 1),
     "expire": lambda tx: intake.expire(tx, 1, STEP),

@@ -295,7 +295,7 @@ ANALYSIS_ARROWS: list[tuple[Any, Any, dict[str, Any]]] = [
             "ref_id": "ref",
             "submitted_at": LATER,
             "deadline": LATER + timedelta(minutes=30),
-            "due": polling.first_ask(LATER, polling.GUESS[Media.IMAGE]),
+            "due": LATER + polling.GUESS[Media.IMAGE].early,
             "failures": 0,
             "failing_since": None,
             "reason": None,
@@ -344,7 +344,7 @@ ANALYSIS_ARROWS: list[tuple[Any, Any, dict[str, Any]]] = [
         an_analysis(AnalysisState.AWAITING, failures=3, failing_since=NOW),
         Pending(),
         {
-            "due": LATER + (LATER - NOW - polling.GUESS[Media.IMAGE]) * polling.SHARE,
+            "due": LATER + (LATER - NOW - polling.GUESS[Media.IMAGE].late) * polling.SHARE,
             "failures": 0,
             "failing_since": None,
         },

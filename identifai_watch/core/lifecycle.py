@@ -43,7 +43,7 @@ from identifai_watch.core.events import (
     Unsent,
     Uploaded,
 )
-from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Interim, Media, Outcome
+from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Interim, Outcome
 
 
 class Duty(StrEnum):
@@ -70,12 +70,12 @@ class Policy:
     """What the configuration, the account and experience say about the next step.
 
     ``deadline`` is how long a verdict is awaited, ``others_at`` when another request last got through, and
-    ``expected`` how long a verdict of each kind is expected to take.
+    ``learnt`` how long the verdicts of each kind and size take.
     """
 
     deadline: timedelta = timedelta(minutes=120)
     others_at: datetime | None = None
-    expected: Mapping[Media, timedelta] = field(default_factory=lambda: polling.GUESS)
+    learnt: polling.Learnt = field(default_factory=dict)
 
 
 class UnexpectedError(Exception):
@@ -197,7 +197,7 @@ def advance(
         case Begun():
             return replace(row, due=None, stuck_at=None, no_cache=row.no_cache and not row.doubt)
         case Uploaded():
-            return replace(
+            sent = replace(
                 row,
                 identifier=event.identifier,
                 sent_name=event.sent_name,
@@ -206,8 +206,8 @@ def advance(
                 no_cache=False,
                 submitted_at=now,
                 deadline=now + policy.deadline,
-                **_cleared(polling.first_ask(now, policy.expected[row.media])),
             )
+            return replace(sent, **_cleared(polling.next_ask(sent, now, policy.learnt)))
         case Unsent() | Unanswered():
             return _failed(row, event, now, policy, chance)
         case Deferred():
@@ -215,7 +215,7 @@ def advance(
         case Refused() | Errored():
             return replace(row, due=None, reason=event.reason, stuck_at=None)
         case Pending():
-            return replace(row, **_cleared(polling.next_ask(row, now, policy.expected[row.media])))
+            return replace(row, **_cleared(polling.next_ask(row, now, policy.learnt)))
         case Judged():
             judged = replace(row, verdict=event.verdict, judged_at=now, malformed=0, **_cleared(now))
             wants = "with_heatmap" in row.options and event.verdict.has_heatmap

@@ -1,6 +1,7 @@
-"""Polls: verdicts, heatmaps and the balance, asked for as the budget allows."""
+"""Polls: verdicts, heatmaps and the balance, asked for as the budget allows; whose turn it is says ``core.polling``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -9,7 +10,7 @@ from identifai_watch import duties
 from identifai_watch.api import Api
 from identifai_watch.core import gate, polling, retry
 from identifai_watch.core.answers import Heatmap
-from identifai_watch.core.events import Absent, Barred, Credited, Healthy, Unanswered
+from identifai_watch.core.events import Absent, Barred, Credited, Healthy, Judged, Pending, Unanswered
 from identifai_watch.core.model import (
     Account,
     AccountState,
@@ -19,18 +20,36 @@ from identifai_watch.core.model import (
     Media,
     PauseReason,
 )
+from identifai_watch.core.polling import Turn
 from identifai_watch.dispatch.standing import Standing
-from identifai_watch.dispatch.uploads import has_instant
 from identifai_watch.duties import Balance, Polled
 from identifai_watch.ledger import Transaction, budget, claims, work
 from identifai_watch.ledger.work import Step
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
 
+HEATMAP = "heatmap"
 THREADS = 4
+HORIZON = timedelta(milliseconds=20)
+"""A GET is begun when its instant is at most this far ahead: what becomes due or done meanwhile is not in it."""
+
+REST = 1000
+"""Of so many that a full GET had no place for it is presumed, when it brings nothing, that they are pending too."""
+
 CREDITS_EVERY = timedelta(minutes=10)
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """When something was last asked for, and which part of that was there: learnt again from the next GET."""
+
+    at: datetime | None = None
+    yielded: float = 0.0
+
+
+NEVER = Asked()
 
 
 class Polls:
@@ -41,6 +60,8 @@ class Polls:
         self._api = api
         self._standing = standing
         self._asking: set[str] = set()
+        self._asked: dict[str, Asked] = {}
+        self._opens_at: datetime | None = None
         self._balance_at: datetime | None = None
         self._begun_at_balance = 0
 
@@ -49,31 +70,58 @@ class Polls:
         """How many questions are under way."""
         return len(self._asking)
 
+    @property
+    def opens_at(self) -> datetime | None:
+        """When a GET that is wanted may go; None if none is."""
+        return self._opens_at
+
     def tick(self, tx: Transaction, *, in_flight: int, begun: int) -> None:
         """Ask for what is due; ``in_flight`` are the uploads under way, ``begun`` is how many there ever were."""
         self._mind_balance(tx, begun)
-        for media in Media:
-            if self._may_ask(tx, media, in_flight):
-                self._poll(tx, media)
-        if self._may_ask(tx, "heatmap", in_flight):
-            self._fetch_heatmap(tx)
+        self._opens_at = None
+        account = budget.account(tx)
+        for _ in (*Media, HEATMAP):
+            now = self._shift.clock()
+            if not gate.may_poll(account, now, in_flight + self.in_flight):
+                return
+            turn = polling.whose(self._turns(tx, now), now)
+            if turn is None:
+                return
+            opens_at = self._opening(tx, turn, now)
+            if opens_at > now + HORIZON:
+                self._opens_at = opens_at
+                return
+            if turn.what == HEATMAP:
+                self._fetch_heatmap(tx, now)
+            else:
+                self._poll(tx, Media(turn.what), now)
 
-    def _may_ask(self, tx: Transaction, what: str, in_flight: int) -> bool:
-        shift = self._shift
-        if what in self._asking or not gate.may_poll(
-            budget.account(tx), shift.clock(), in_flight + self.in_flight
-        ):
-            return False
-        return has_instant(tx, shift, "GET", self.in_flight)
+    def _turns(self, tx: Transaction, now: datetime) -> Iterator[Turn]:
+        """Yield what is due of that which is not being asked for already."""
+        for media in Media:
+            if media not in self._asking:
+                asked = self._asked.get(media, NEVER)
+                due = claims.due_polls(tx, now, media, polling.AT_ONCE)
+                yield Turn(what=media, due=due, asked_at=asked.at, yielded=asked.yielded)
+        if HEATMAP not in self._asking:
+            asked = self._asked.get(HEATMAP, NEVER)
+            yield Turn(what=HEATMAP, due=int(claims.has_heatmap(tx, now)), most=1, asked_at=asked.at)
+
+    def _opening(self, tx: Transaction, turn: Turn, now: datetime) -> datetime:
+        """Return from when on a GET may go, behind those that were begun and have not taken their instants."""
+        windows = self._shift.limits.windows("GET")
+        latest = max((window.count for window in windows), default=0)
+        sent = budget.sent(tx, "GET", now, latest=latest) if windows else []
+        begun = [self._asked[what].at or now for what in self._asking]
+        waiting = len(begun) - sum(at >= min(begun, default=now) for at in sent)
+        return polling.opening(turn, [*sent, *gate.instants(sent, windows, now, waiting)], windows, now)
 
     # Verdicts.
 
-    def _poll(self, tx: Transaction, media: Media) -> None:
+    def _poll(self, tx: Transaction, media: Media, now: datetime) -> None:
         """Ask for the verdicts of a kind that are due, and take along those that may be done soon."""
         shift = self._shift
-        ahead = max(shift.expected[media], polling.LEAST)
-        now = shift.clock()
-        batch = claims.claim_polls(tx, shift.claimant, now, media, ahead=ahead, limit=polling.AT_ONCE)
+        batch = claims.claim_polls(tx, shift.claimant, now, media, ahead=polling.MOST, limit=polling.AT_ONCE)
         if batch:
             ask = partial(duties.poll, self._api, batch, now=shift.clock)
             self._plan(
@@ -95,7 +143,27 @@ class Polls:
             self._standing.advance(tx, standing)
         for status in polled.unknown_statuses:
             shift.log.warning("unknown status", status=status)
-        shift.learn(tx)
+        pending = {key for key, event in polled.events.items() if isinstance(event, Pending)}
+        judged = {key for key, event in polled.events.items() if isinstance(event, Judged)}
+        if pending or judged:
+            self._take_in(tx, media, batch, pending, judged)
+
+    def _take_in(
+        self,
+        tx: Transaction,
+        media: Media,
+        batch: Sequence[Analysis],
+        pending: Collection[int],
+        judged: Collection[int],
+    ) -> None:
+        """Learn from the verdicts that a GET brought, and from none for those that found no place in it."""
+        shift, now = self._shift, self._shift.clock()
+        self._asked[media] = replace(self._asked.get(media, NEVER), yielded=len(judged) / len(batch))
+        if judged:
+            shift.learn(tx, media)
+        if len(batch) == polling.AT_ONCE:
+            others = claims.still_awaited(tx, now, media, ahead=polling.MOST, limit=REST)
+            claims.put_off(tx, polling.presumed(batch, pending, others, now, shift.learnt))
 
     def _poll_failed(
         self, media: Media, batch: Sequence[Analysis], tx: Transaction, error: Exception
@@ -108,16 +176,16 @@ class Polls:
 
     # Heatmaps.
 
-    def _fetch_heatmap(self, tx: Transaction) -> None:
+    def _fetch_heatmap(self, tx: Transaction, now: datetime) -> None:
         shift = self._shift
-        row = claims.claim_heatmap(tx, shift.claimant, shift.clock())
+        row = claims.claim_heatmap(tx, shift.claimant, now)
         if row is not None:
             ask = partial(duties.heatmap, self._api, row, now=shift.clock)
-            self._plan("heatmap", ask, partial(self._heatmap_came, row), partial(self._heatmap_failed, row))
+            self._plan(HEATMAP, ask, partial(self._heatmap_came, row), partial(self._heatmap_failed, row))
 
     def _heatmap_came(self, row: Analysis, tx: Transaction, found: Heatmap) -> None:
         """Keep a heatmap, or ask again later; none is worth failing a file for (api-notes 30)."""
-        self._asking.discard("heatmap")
+        self._asking.discard(HEATMAP)
         shift = self._shift
         failures = row.heatmap_failures + 1
         again = found.png is None and found.again and failures < retry.GIVE_UP_AFTER
@@ -188,6 +256,7 @@ class Polls:
         failed: Callable[[Transaction, Exception], None],
     ) -> None:
         self._asking.add(what)
+        self._asked[what] = replace(self._asked.get(what, NEVER), at=self._shift.clock())
         job = Job(lane="network", label=f"ask {what}", work=ask, then=then, failed=failed, threads=THREADS)
         self._shift.workers.plan(job)
 

@@ -4,7 +4,7 @@ A claim is (node, token, until): renewed by the loop, and fenced by its token, s
 write any more. What comes of the work is left to ``work``.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -76,37 +76,51 @@ def claim_upload(
     return analysis, file
 
 
+def due_polls(tx: sa.Connection, now: datetime, media: Media, limit: int) -> int:
+    """Count the awaiting analyses of one kind that are due and that nobody asks for, up to ``limit``."""
+    due = _awaited(media, now).where(analyses.c.due <= now).with_only_columns(analyses.c.id).limit(limit)
+    return tx.execute(sa.select(sa.func.count()).select_from(due.subquery())).scalar_one()
+
+
 def claim_polls(
     tx: sa.Connection, claimant: Claimant, now: datetime, media: Media, *, ahead: timedelta, limit: int
 ) -> list[Analysis]:
     """Claim awaiting analyses of one kind: those that are due, and what may be done within ``ahead`` besides."""
-    query = (
-        sa.select(*rows.ANALYSIS_COLUMNS)
-        .where(
-            analyses.c.state == AnalysisState.AWAITING,
-            analyses.c.media == media,
-            analyses.c.due <= now + ahead,
-            _is_free(analyses, now),
-        )
-        .order_by(analyses.c.due)
-        .limit(limit)
-    )
-    found = [rows.analysis(row) for row in tx.execute(query)]
+    found = still_awaited(tx, now, media, ahead=ahead, limit=limit)
     if not found or (found[0].due or now) > now:
         return []
     _claim(tx, analyses, [row.id for row in found], claimant, now)
     return found
 
 
+def still_awaited(
+    tx: sa.Connection, now: datetime, media: Media, *, ahead: timedelta, limit: int
+) -> list[Analysis]:
+    """Return the awaiting analyses of one kind that nobody asks for, by when they are due, within ``ahead``."""
+    query = _awaited(media, now).where(analyses.c.due <= now + ahead).order_by(analyses.c.due).limit(limit)
+    return [rows.analysis(row) for row in tx.execute(query)]
+
+
+def put_off(tx: sa.Connection, dues: Mapping[int, datetime]) -> None:
+    """Let awaiting analyses be due later; one that somebody asks for meanwhile is left alone."""
+    if dues:
+        statement = sa.update(analyses).where(
+            analyses.c.id == sa.bindparam("of"),
+            analyses.c.state == AnalysisState.AWAITING,
+            analyses.c.claim.is_(None),
+        )
+        values = [{"of": key, "until": due} for key, due in dues.items()]
+        tx.execute(statement.values(due=sa.bindparam("until")), values)
+
+
+def has_heatmap(tx: sa.Connection, now: datetime) -> bool:
+    """Tell whether a heatmap is due that nobody fetches."""
+    return tx.execute(_heatmaps(now).limit(1)).first() is not None
+
+
 def claim_heatmap(tx: sa.Connection, claimant: Claimant, now: datetime) -> Analysis | None:
     """Claim a judged analysis whose heatmap is due."""
-    query = (
-        sa.select(*rows.ANALYSIS_COLUMNS)
-        .where(analyses.c.heatmap_due <= now, _is_free(analyses, now))
-        .order_by(analyses.c.heatmap_due)
-        .limit(1)
-    )
-    found = tx.execute(query).first()
+    found = tx.execute(_heatmaps(now).order_by(analyses.c.heatmap_due).limit(1)).first()
     if found is None:
         return None
     _claim(tx, analyses, [found.id], claimant, now)
@@ -221,6 +235,18 @@ def _uploads(
     if oldest:
         return query.order_by(analyses.c.noticed_at).limit(1)
     return query.order_by(analyses.c.priority.desc(), analyses.c.noticed_at.desc()).limit(1)
+
+
+def _awaited(media: Media, now: datetime) -> sa.Select[Any]:
+    """Select the awaiting analyses of one kind that nobody asks for."""
+    return sa.select(*rows.ANALYSIS_COLUMNS).where(
+        analyses.c.state == AnalysisState.AWAITING, analyses.c.media == media, _is_free(analyses, now)
+    )
+
+
+def _heatmaps(now: datetime) -> sa.Select[Any]:
+    """Select the judged analyses whose heatmap is due and that nobody fetches."""
+    return sa.select(*rows.ANALYSIS_COLUMNS).where(analyses.c.heatmap_due <= now, _is_free(analyses, now))
 
 
 def _present_file(tx: sa.Connection, analysis_id: int, folder_ids: Collection[int]) -> File:

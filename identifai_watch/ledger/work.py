@@ -399,10 +399,10 @@ def keep_heatmap(
     )
 
 
-def durations(tx: sa.Connection, media: Media, limit: int = 50) -> list[timedelta]:
-    """Return how long the latest verdicts of one kind took."""
+def durations(tx: sa.Connection, media: Media, limit: int = 200) -> list[tuple[int, timedelta]]:
+    """Return how long the latest verdicts of one kind took, the latest first, each with the content's size in bytes."""
     query = (
-        sa.select(analyses.c.submitted_at, analyses.c.judged_at)
+        sa.select(analyses.c.size, analyses.c.submitted_at, analyses.c.judged_at)
         # Of what was rebuilt from a sidecar it is not known when it was sent.
         .where(
             analyses.c.media == media, analyses.c.judged_at.is_not(None), analyses.c.submitted_at.is_not(None)
@@ -410,7 +410,7 @@ def durations(tx: sa.Connection, media: Media, limit: int = 50) -> list[timedelt
         .order_by(analyses.c.judged_at.desc())
         .limit(limit)
     )
-    return [row.judged_at - row.submitted_at for row in tx.execute(query)]
+    return [(row.size, row.judged_at - row.submitted_at) for row in tx.execute(query)]
 
 
 def others_at(tx: sa.Connection) -> datetime | None:
