@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
@@ -279,8 +280,10 @@ def test_another_process_scripts_it_over_http(client: Client) -> None:
     assert client.simulator.script == Script(
         credits=3, faults=(Fault(kind=FaultKind.HTML, match=Endpoint.RESULTS),)
     )
+    before = time.monotonic()
     client.submit(b"seen", name="seen.jpg")
     state = client.get("/simulator/state").json()
+    assert before <= state["charged"][0]["at"] <= time.monotonic()
     assert state["credits"] == {"left": 2.0, "spent": 1}
     assert state["requests"]["upload"] == 1
     assert [(one["name"], one["media"]) for one in state["charged"]] == [("seen.jpg", "image")]

@@ -198,7 +198,10 @@ class State:
             return True
 
     def summary(self) -> Document:
-        """Return what other processes are shown: counts, credits, and the analyses that were paid for."""
+        """Return what other processes are shown: counts, credits, and the analyses that were paid for.
+
+        Each has ``at``, seconds on the clock that all processes of a machine share (clock_gettime(2), CLOCK_MONOTONIC).
+        """
         left, spent = self.credits()
         return {
             "requests": {str(endpoint): self.count(endpoint) for endpoint in Endpoint},
@@ -223,6 +226,7 @@ def _shown(submission: Submission) -> Document:
         "options": dict(submission.options),
         "ref_id": submission.ref_id,
         "no_cache": submission.no_cache,
+        "at": submission.at,
     }
 
 
