@@ -1090,7 +1090,7 @@ def test_every_request_takes_an_instant_and_leaves_a_row(tx: Transaction) -> Non
     """Departures of one method are counted apart from the other's, in the order of their instants."""
     limits = Limits(posts_per_second=1, posts_per_minute=30)
     instants = [budget.depart(tx, "POST", limits, NOW) for _ in range(3)]
-    assert [NOW, NOW + 1.015 * SECOND, NOW + 2.03 * SECOND] == instants
+    assert [NOW, NOW + 1.02 * SECOND, NOW + 2.04 * SECOND] == instants
     assert NOW == budget.depart(tx, "GET", limits, NOW)
     assert (instants, [NOW]) == (budget.sent(tx, "POST", NOW), budget.sent(tx, "GET", NOW))
 

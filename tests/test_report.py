@@ -213,9 +213,9 @@ def test_a_line_for_people_tells_where_a_moved_file_is_and_the_whole_path_of_a_s
     [
         (Queue(fresh=0, backlog=0), Limits(), 0),
         (Queue(fresh=100, backlog=0), NO_LIMITS, 0),
-        (Queue(fresh=3, backlog=0), Limits(posts_per_minute=0), 2 * 1.015),
+        (Queue(fresh=3, backlog=0), Limits(posts_per_minute=0), 2 * 1.02),
         (Queue(fresh=31, backlog=0), Limits(), 60.5),
-        (Queue(fresh=40, backlog=20), Limits(), 60.5 + 29 * 1.015),
+        (Queue(fresh=40, backlog=20), Limits(), 60.5 + 29 * 1.02),
         (Queue(fresh=5, backlog=0), replace(NO_LIMITS, posts_per_day=2), 2 * 86_400),
         (Queue(fresh=0, backlog=5), replace(NO_LIMITS, posts_per_day=4, backlog_share=0.5), 2 * 86_400),
         (Queue(fresh=0, backlog=5), replace(NO_LIMITS, posts_per_day=4, backlog_share=0.0), None),

@@ -1,24 +1,30 @@
 """Where each request waits for its instant, right before its first byte leaves."""
 
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import datetime
 from threading import Lock
 
 from identifai_watch.api import Cancelled
+from identifai_watch.core import gate
 from identifai_watch.errors import LedgerAwayError
 from identifai_watch.ledger import budget
 from identifai_watch.shift import Shift
 
 
 class Departures:
-    """The ``depart`` of the API: takes an instant in the ledger, so that restarts and other hosts respect it."""
+    """The ``depart`` of the API: takes an instant in the ledger, so that restarts and other hosts respect it.
+
+    A thread may wake late. When it really left is kept in memory, or the next one, which is on time, would be too near.
+    """
 
     def __init__(self, shift: Shift) -> None:
         self._shift = shift
         self._lock = Lock()
         self._waiting: Counter[int] = Counter()
+        self._left: defaultdict[str, deque[datetime]] = defaultdict(deque)
         self._upload_of: ContextVar[int | None] = ContextVar("upload_of", default=None)
         self._backlog: ContextVar[bool] = ContextVar("backlog", default=False)
 
@@ -55,8 +61,26 @@ class Departures:
             raise Cancelled(str(error)) from error  # what is not written down is not sent
         if method == "POST":
             self._leave()
-        if shift.stopping.wait(max(0.0, (instant - shift.clock()).total_seconds())):
-            raise Cancelled
+        while not shift.stopping.wait(max(0.0, (instant - shift.clock()).total_seconds())):
+            again_at = self._depart(method)
+            if again_at is None:
+                return
+            instant = again_at
+        raise Cancelled
+
+    def _depart(self, method: str) -> datetime | None:
+        """Note that a request leaves now; else return when it may, behind those that left later than they were to."""
+        windows, now = self._shift.limits.windows(method), self._shift.clock()
+        with self._lock:
+            left = self._left[method]
+            # A clock that was set back since would have it wait for hours.
+            instant = gate.next_instant([at for at in left if at <= now], windows, now)
+            if instant > now:
+                return instant
+            left.append(now)
+            while len(left) > max((window.count for window in windows), default=0):
+                left.popleft()
+        return None
 
     def _leave(self) -> None:
         folder_id = self._upload_of.get()
