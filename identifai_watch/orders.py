@@ -22,7 +22,7 @@ from identifai_watch.core.model import (
     Label,
     PauseReason,
 )
-from identifai_watch.ledger import Transaction, budget, holds, intake, work
+from identifai_watch.ledger import Transaction, budget, holds, intake, withdrawals, work
 from identifai_watch.ledger.desk import Command
 from identifai_watch.ledger.work import Step
 
@@ -44,7 +44,7 @@ def _pause(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
     until = None if said is None else datetime.fromisoformat(said)
     name = arguments.get("folder")
     if name is not None:
-        holds.pause(tx, _folder_id(tx, arguments), step, why=why, until=until)
+        holds.pause(tx, _folder_id(tx, arguments), at=step.now, until=until, by=step.who, why=why)
         work.record(tx, step, "paused", folder=name, why=why, until=said)
         return {"state": AccountState.PAUSED, "folder": name}
     _, after = budget.advance_account(
@@ -86,8 +86,10 @@ def end_pauses(tx: Transaction, step: Step) -> list[str]:
 def _withdraw(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
     """Keep files from being sent; what was sent already goes its way."""
     reason = f"withdrawn by {step.who}: {arguments.get('why') or 'by hand'}"
-    chosen = holds.queued(tx, _folder_id(tx, arguments)) if "folder" in arguments else _files(tx, arguments)
-    withdrawn = sum(holds.withdraw(tx, file, reason, step) for file in chosen)
+    chosen = (
+        withdrawals.queued(tx, _folder_id(tx, arguments)) if "folder" in arguments else _files(tx, arguments)
+    )
+    withdrawn = sum(withdrawals.withdraw(tx, file, reason, step) for file in chosen)
     return {"withdrawn": withdrawn, "kept": len(chosen) - withdrawn}
 
 
@@ -101,7 +103,7 @@ def _retry(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
     for file in _files(tx, arguments):
         analysis = None if file.analysis_id is None else work.analysis(tx, file.analysis_id)
         if file.state is FileState.SUPERSEDED:
-            retried += holds.take_back(tx, file, step)
+            retried += withdrawals.take_back(tx, file, step)
             continue
         if not _can_be_retried(file, analysis):
             continue

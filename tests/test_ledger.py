@@ -1070,7 +1070,7 @@ def walked(tx: Transaction, folder_id: int, verb: str, path: bytes, mark: int, s
 
 def agreed(tx: Transaction, folder_id: int) -> None:
     """Hold every file of a folder against its analysis."""
-    query = work.select_files().where(schema.files.c.folder_id == folder_id)
+    query = rows.select_files().where(schema.files.c.folder_id == folder_id)
     for file in [rows.file(row) for row in tx.execute(query)]:
         state = None if file.analysis_id is None else work.analysis(tx, file.analysis_id).state
         duty = lifecycle.duty(file, state)

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import click
 
-from identifai_watch.cli import gathering, happenings
+from identifai_watch.cli import gathering
 from identifai_watch.cli.gathering import Filters, each_line, located, nowhere, opened_to_read, report_of
 from identifai_watch.cli.opening import config_option, json_option, load
 from identifai_watch.core import report
@@ -167,6 +167,8 @@ def export_command(
     with opened_to_read(config) as ledger:
         columns: Sequence[str] = report.EXPORTED
         if is_history:
+            from identifai_watch.cli import happenings  # noqa: PLC0415 - the chain is for this option alone
+
             columns = happenings.COLUMNS
             rows: Iterator[Row] = map(happenings.export_row, happenings.each_line(ledger))
         else:

@@ -158,7 +158,7 @@ def claim_orphans(
 
 def _of_folder(folder_id: int, now: datetime, but: Collection[int]) -> sa.Select[Any]:
     """Select the files of a folder that nobody has claimed, ``but`` those."""
-    return work.select_files().where(
+    return rows.select_files().where(
         files.c.folder_id == folder_id, _is_free(files, now), files.c.id.not_in(but)
     )
 
@@ -252,7 +252,7 @@ def _heatmaps(now: datetime) -> sa.Select[Any]:
 def _present_file(tx: sa.Connection, analysis_id: int, folder_ids: Collection[int]) -> File:
     """Return a file of ``folder_ids`` that has the content of an analysis; one that the last scan saw, if any."""
     query = (
-        work.select_files()
+        rows.select_files()
         .where(files.c.analysis_id == analysis_id, PRESENT, files.c.folder_id.in_(folder_ids))
         .order_by(files.c.missing, files.c.id)
         .limit(1)

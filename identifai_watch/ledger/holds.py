@@ -1,17 +1,11 @@
-"""What operators keep from being sent: folders that are paused, and files that are withdrawn."""
+"""Folders that operators paused: nothing of them is sent until they are resumed. Single files: see ``withdrawals``."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from identifai_watch.core.model import AnalysisState, File, FileState
-from identifai_watch.ledger import intake, rows, work
-from identifai_watch.ledger.intake import Arrival
-from identifai_watch.ledger.schema import analyses, files, folders
-from identifai_watch.ledger.work import Step
-
-LEFT_WITHDRAWN = intake.LEFT_WITHDRAWN
+from identifai_watch.ledger.schema import folders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +20,11 @@ class Pause:
     why: str
 
 
-def pause(tx: sa.Connection, folder_id: int, step: Step, *, why: str, until: datetime | None) -> None:
+def pause(
+    tx: sa.Connection, folder_id: int, *, at: datetime, until: datetime | None, by: str, why: str
+) -> None:
     """Let nothing of a folder be sent."""
-    values = {"paused_at": step.now, "paused_until": until, "paused_by": step.who, "paused_why": why}
+    values = {"paused_at": at, "paused_until": until, "paused_by": by, "paused_why": why}
     tx.execute(sa.update(folders).where(folders.c.id == folder_id).values(values))
 
 
@@ -53,55 +49,3 @@ def pauses(tx: sa.Connection) -> list[Pause]:
         )
         for row in tx.execute(query)
     ]
-
-
-def withdraw(tx: sa.Connection, file: File, reason: str, step: Step) -> bool:
-    """Keep a file from being sent until somebody asks for it; return False if there is nothing to keep back any more.
-
-    What was sent, or is being sent, is paid for: it goes its way.
-    """
-    if file.state is not FileState.WAITING or file.refusal is not None:
-        return False
-    analysis = None if file.analysis_id is None else work.analysis(tx, file.analysis_id)
-    if analysis is not None and analysis.state is not AnalysisState.QUEUED:
-        return False
-    arrival = Arrival(
-        folder_id=_folder_of(tx, file),
-        path=file.path,
-        fingerprint=file.fingerprint,
-        noticed_at=file.noticed_at,
-    )
-    intake.leave(tx, arrival, reason, LEFT_WITHDRAWN, step)
-    work.record(tx, step, "withdrawn", file=file, analysis=analysis, reason=reason)
-    return True
-
-
-def take_back(tx: sa.Connection, file: File, step: Step) -> bool:
-    """Let a file be sent again that was withdrawn: the next scan finds it; return whether it was."""
-    folder_id = _folder_of(tx, file)
-    left = intake.left_as(tx, folder_id, file.path)
-    if left is None or left[0] != LEFT_WITHDRAWN:
-        return False
-    intake.unleave(tx, folder_id, [file.path])
-    work.record(tx, step, "taken back", file=file)
-    return True
-
-
-def _folder_of(tx: sa.Connection, file: File) -> int:
-    return int(tx.execute(sa.select(files.c.folder_id).where(files.c.id == file.id)).scalar_one())
-
-
-def queued(tx: sa.Connection, folder_id: int) -> list[File]:
-    """Return the files of a folder that wait for their upload, or for being looked at before it; held ones too."""
-    query = (
-        work.select_files()
-        .outerjoin(analyses, analyses.c.id == files.c.analysis_id)
-        .where(
-            files.c.folder_id == folder_id,
-            files.c.state == FileState.WAITING,
-            files.c.refusal.is_(None),
-            sa.or_(files.c.analysis_id.is_(None), analyses.c.state == AnalysisState.QUEUED),
-        )
-        .order_by(files.c.id)
-    )
-    return [rows.file(row) for row in tx.execute(query)]

@@ -51,7 +51,7 @@ def _in_directory(table: sa.Table) -> sa.ColumnElement[bool]:
     )
 
 
-_AT_PLACE = work.select_files().where(_in_directory(files), AT_ITS_PLACE)
+_AT_PLACE = rows.select_files().where(_in_directory(files), AT_ITS_PLACE)
 _NAMES_AT_PLACE = sa.select(files.c.name).where(_in_directory(files), AT_ITS_PLACE)
 _NAMES_LEFT = sa.select(left.c.name).where(_in_directory(left))
 _LEFT = sa.select(left).where(_in_directory(left))
@@ -476,7 +476,7 @@ def _the_same(file: File, which: sa.ColumnElement[bool]) -> sa.Select[Any]:
     """
     shape = file.fingerprint
     return (
-        work.select_files()
+        rows.select_files()
         .where(
             files.c.analysis_id == file.analysis_id,
             folders.c.name == file.folder,
@@ -524,7 +524,7 @@ def stir(
 def expire(tx: sa.Connection, folder_id: int, step: Step, limit: int = 100) -> list[File]:
     """Let the files go unchecked that have waited for their verdict too long; return them."""
     query = (
-        work.select_files()
+        rows.select_files()
         .where(files.c.folder_id == folder_id, files.c.release_at <= step.now, files.c.held.is_(False))
         .order_by(files.c.release_at)
         .limit(limit)
@@ -559,7 +559,7 @@ def rests(file: File) -> bool:
 def to_admit(tx: sa.Connection, folder_id: int, limit: int) -> list[File]:
     """Return files that were released and are to be looked at: hot ones first, then the newest."""
     query = (
-        work.select_files()
+        rows.select_files()
         .where(files.c.folder_id == folder_id, _TO_ADMIT, files.c.missing == 0)
         .order_by(files.c.priority.desc(), files.c.noticed_at.desc())
         .limit(limit)

@@ -34,6 +34,11 @@ FILE_COLUMNS = (
 )
 
 
+def select_files() -> sa.Select[Any]:
+    """Return the query for files with the names of their folders."""
+    return sa.select(*FILE_COLUMNS).join(schema.folders, schema.folders.c.id == schema.files.c.folder_id)
+
+
 def split(path: bytes) -> tuple[bytes, bytes]:
     """Return the parent (empty for the root) and the name of a relative path."""
     parent, _, name = path.rpartition(b"/")

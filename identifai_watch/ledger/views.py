@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Outcome
-from identifai_watch.ledger import rows, work
+from identifai_watch.ledger import rows
 from identifai_watch.ledger.schema import (
     Instant,
     analyses,
@@ -246,7 +246,7 @@ def copies_of(tx: sa.Connection, file: File) -> list[File]:
         return []
     # By way of the analyses, whose unique index begins with the hash: what is hashed has one.
     same = sa.select(analyses.c.id).where(analyses.c.sha256 == file.sha256)
-    query = work.select_files().where(files.c.analysis_id.in_(same), files.c.id != file.id)
+    query = rows.select_files().where(files.c.analysis_id.in_(same), files.c.id != file.id)
     return [rows.file(row) for row in tx.execute(query)]
 
 

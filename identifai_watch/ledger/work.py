@@ -34,7 +34,7 @@ from identifai_watch.core.model import Analysis, AnalysisState, Decision, File, 
 from identifai_watch.core.sidecar import shown
 from identifai_watch.core.trail import Entry
 from identifai_watch.ledger import rows, trail
-from identifai_watch.ledger.schema import account, analyses, answers, files, folders
+from identifai_watch.ledger.schema import account, analyses, answers, files
 
 THERE = frozenset({FileState.WAITING, FileState.DELIVERED})
 """The states of files that stand for something: what was replaced, or is gone, does not."""
@@ -47,20 +47,15 @@ Change = tuple[int, dict[str, Any]]
 UNCLAIMED: dict[str, Any] = {"claimed_by": None, "claim": None, "claimed_until": None}
 
 
-def select_files() -> sa.Select[Any]:
-    """Return the query for files with the names of their folders."""
-    return sa.select(*rows.FILE_COLUMNS).join(folders, folders.c.id == files.c.folder_id)
-
-
 # Statements are built once: to build one anew costs several times what it costs to have it carried out.
 _IDS: sa.BindParameter[list[int]] = sa.bindparam("ids", expanding=True)
 _ANALYSES = sa.select(*rows.ANALYSIS_COLUMNS).where(analyses.c.id.in_(_IDS))
-_FILES = select_files().where(files.c.id.in_(_IDS))
+_FILES = rows.select_files().where(files.c.id.in_(_IDS))
 _CLAIMED: Mapping[sa.Select[Any], sa.Select[Any]] = {
     _ANALYSES: _ANALYSES.where(analyses.c.claim == sa.bindparam("token")),
     _FILES: _FILES.where(files.c.claim == sa.bindparam("token")),
 }
-_FILES_OF = select_files().where(files.c.analysis_id.in_(_IDS))
+_FILES_OF = rows.select_files().where(files.c.analysis_id.in_(_IDS))
 _STATES = sa.select(analyses.c.id, analyses.c.state).where(analyses.c.id.in_(_IDS))
 _ANSWERS = sa.select(answers.c.analysis_id, answers.c.raw, answers.c.heatmap).where(
     answers.c.analysis_id.in_(_IDS)
@@ -297,7 +292,7 @@ def stuck_files(tx: sa.Connection) -> list[File]:
     given_up = sa.select(files.c.id).where(files.c.stuck_at.is_not(None))
     of_content = sa.select(files.c.id).join(analyses, analyses.c.id == files.c.analysis_id)
     either = sa.union(given_up, of_content.where(analyses.c.stuck_at.is_not(None)))
-    query = select_files().where(files.c.id.in_(either)).order_by(files.c.id)
+    query = rows.select_files().where(files.c.id.in_(either)).order_by(files.c.id)
     return [rows.file(row) for row in tx.execute(query)]
 
 
