@@ -15,15 +15,14 @@ from identifai_watch.dispatch import dispatch
 from identifai_watch.errand import Ending, Errand
 from identifai_watch.errors import ConfigError, LaterError, LedgerAwayError, LedgerError
 from identifai_watch.intake import Intake
-from identifai_watch.ledger import Transaction, budget, claims, desk, intake, views
+from identifai_watch.ledger import Transaction, claims, desk, intake, views
 from identifai_watch.ledger.desk import Command
 from identifai_watch.places import AD_HOC, ad_hoc_folder, place_of
+from identifai_watch.rest import IDLE_TICK, Rest
 from identifai_watch.shift import Shift
 from identifai_watch.vigil import Vigil
 from identifai_watch.workers import Arrived
 
-BUSY_TICK = 0.2
-IDLE_TICK = 1.0
 LAST_WORDS = timedelta(seconds=2)
 """How long a stop waits for the uploads that it cut, so that the ledger knows what became of them."""
 
@@ -62,6 +61,7 @@ class Daemon:
         self._dispatch = dispatch(shift, key, self._intakes)
         self._errand = Errand(shift, self._intakes, self._dispatch, give_up=give_up)
         self._vigil = Vigil(shift, self._intakes, self._dispatch, is_silent=bool(only))
+        self._rest = Rest(shift, self._intakes, self._dispatch)
         self._arrived: list[Arrived] = []
         self._away_since: datetime | None = None
         self._is_to_open = False
@@ -126,13 +126,18 @@ class Daemon:
         """Wait for something to do, do all of it in one transaction, then launch what that planned.
 
         A ledger that cannot be written keeps everything waiting, and what the workers brought is kept for it. After
-        one that failed in mid-round all that was in memory is made anew from it.
+        one that failed in mid-round all that was in memory is made anew from it. While there is nothing to do the
+        round ends with the wait.
         """
         shift = self.shift
         self._mind_clock()
         is_begun = False
         try:
-            self._arrived += shift.workers.collect(self._patience())
+            self._arrived += shift.workers.collect(self._rest.patience(self._vigil.idle_tick(IDLE_TICK)))
+            if not self._arrived and self._rest.lasts():
+                self._vigil.feed()
+                return
+            self._rest.mark()
             with shift.ledger.write() as tx:
                 is_begun = True
                 self._work(tx)
@@ -149,6 +154,7 @@ class Daemon:
         if self._wants_reload:
             self._wants_reload = False
             self._apply_reload()
+        self._rest.begin()
         self._vigil.feed()
 
     def _work(self, tx: Transaction) -> None:
@@ -196,6 +202,7 @@ class Daemon:
             one.close()
         self._intakes.clear()
         self._dispatch.take_over(dispatch(self.shift, self._key, self._intakes))
+        self._rest.end()
         self._is_to_open = True
 
     def _bear(self, error: LedgerAwayError) -> None:
@@ -206,19 +213,6 @@ class Daemon:
         systemd.status(f"waiting for the ledger: {error}")
         self._vigil.feed()
         self.shift.stopping.wait(AWAY_WAIT)
-
-    def _patience(self) -> float:
-        """Return how many seconds nothing may be due."""
-        now = self.shift.clock()
-        dues = [due for one in self._intakes.values() if (due := one.next_due()) is not None]
-        dues += [due for due in (self._dispatch.polls.opens_at,) if due is not None]
-        is_busy = not self._dispatch.is_idle() or any(one.settling for one in self._intakes.values())
-        if not is_busy:
-            with self.shift.ledger.read() as tx:
-                resting = (claims.next_due(tx, now), budget.account(tx).hold_until)
-            dues += [due for due in resting if due is not None and due > now]
-        soonest = min(((due - now).total_seconds() for due in dues), default=IDLE_TICK)
-        return max(0.0, min(soonest, BUSY_TICK if is_busy else self._vigil.idle_tick(IDLE_TICK)))
 
     def _end(self, *, is_meant: bool) -> None:
         """Stop: cut the uploads, write what became of them, and leave hung threads behind."""

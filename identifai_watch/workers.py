@@ -76,7 +76,7 @@ class Workers:
     """Lanes of daemon threads, started when they are first needed."""
 
     def __init__(self) -> None:
-        self._inbox: SimpleQueue[Arrived | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Arrived] = SimpleQueue()
         self._planned: list[Job[Any]] = []
         self._lanes: dict[str, SimpleQueue[Job[Any]]] = {}
         self._threads: dict[str, int] = {}
@@ -111,22 +111,19 @@ class Workers:
         self._inbox.put(Arrived(then=then))
 
     def wake(self) -> None:
-        """Have the loop look around now; safe in a signal handler."""
-        self._inbox.put(None)
+        """Have the loop make a round now; safe in a signal handler."""
+        self._inbox.put(Arrived(then=_nothing))
 
     def collect(self, timeout: float, most: int = 500) -> list[Arrived]:
         """Wait up to ``timeout`` seconds for something, and return what is there, at most ``most``."""
         found: list[Arrived] = []
         try:
-            first = self._inbox.get(timeout=max(0.0, timeout))
-            while True:
-                if first is not None:
-                    found.append(first)
-                if len(found) >= most:
-                    return found
-                first = self._inbox.get_nowait()
+            found.append(self._inbox.get(timeout=max(0.0, timeout)))
+            while len(found) < most:
+                found.append(self._inbox.get_nowait())
         except Empty:
-            return found
+            pass
+        return found
 
     def running(self) -> list[Running]:
         """Return the jobs under way."""
@@ -162,6 +159,10 @@ class Workers:
                 self._inbox.put(Arrived(then=partial(_failed, job, error)))
             finally:
                 del self._running[ticket]
+
+
+def _nothing(_tx: Transaction) -> None:
+    """Do nothing: that something came is all."""
 
 
 def _then(job: Job[Result], result: Result, tx: Transaction) -> None:

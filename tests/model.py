@@ -87,13 +87,13 @@ class Turn:
         self.rests.set()
 
 
-class Inbox(SimpleQueue[Arrived | None]):
+class Inbox(SimpleQueue[Arrived]):
     """An inbox that knows when a job's own result, the last that comes from it, is in it."""
 
     def __init__(self) -> None:
         self.own = local()
 
-    def put(self, item: Arrived | None, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 - the base class's signature
+    def put(self, item: Arrived, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 - the base class's signature
         """Take something in."""
         super().put(item, block, timeout)
         turn: Turn | None = getattr(self.own, "turn", None)

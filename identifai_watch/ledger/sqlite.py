@@ -259,6 +259,33 @@ def rewrite_check(connection: sa.Connection, table: str, old: str, new: str) -> 
         raise LedgerError(f"the table {table} is not as it was made: it has no CHECK ({old})")
 
 
+class Watch:
+    """A look at whether anybody wrote, by a connection that itself never does (sqlite.org/pragma.html, data_version)."""
+
+    def __init__(self, url: sa.URL) -> None:
+        self._path = path_of(url)
+        self._connection: sqlite3.Connection | None = None
+
+    def version(self) -> int | None:
+        """Return a number that changes with each commit that changed anything; None if that cannot be told now."""
+        try:
+            if self._connection is None:
+                uri = f"{self._path.resolve().as_uri()}?mode=ro"
+                self._connection = sqlite3.connect(
+                    uri, uri=True, isolation_level=None, check_same_thread=False
+                )
+            (found,) = self._connection.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error:
+            return None
+        return int(found)
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
 class NodeLock:
     """The lock that says a daemon is alive: one beside each ledger, held by the kernel for the process."""
 
