@@ -14,29 +14,39 @@ from identifai_watch.ledger import Ledger
 ROUNDS = 20
 
 
+LIBRARIES = "import click, pydantic, sqlalchemy"
+"""What a command that reads the ledger cannot do without."""
+
+
 def measure(*, small: bool) -> Iterator[Figure]:
-    """Yield the medians, beside that of a Python which does nothing."""
-    rounds = 3 if small else ROUNDS
+    """Yield the medians; then what a Python takes that does nothing, and one that only imports our libraries."""
+    rounds = 1 if small else ROUNDS
     with tempfile.TemporaryDirectory(prefix="commands-") as home:
         place = Place(home=Path(home))
         with Ledger(place.ledger_url, node="bench"):
             pass
-        nothing = _median([sys.executable, "-c", "pass"], rounds)
         config = ["--config", str(place.config_path)]
-        for what, words, most in (
-            ("--help", ["--help"], 250),
-            ("status --json", ["status", *config, "--json"], 400),
-        ):
-            took = _median([*PROGRAM, *words], rounds)
-            yield Figure(what=what, value=took, unit="ms", goal=Goal(most=most))
-        yield Figure(what="python -c pass", value=nothing, unit="ms")
+        commands: dict[str, tuple[Sequence[str], Goal]] = {
+            "--help": ([*PROGRAM, "--help"], Goal(most=250)),
+            "status --json": ([*PROGRAM, "status", *config, "--json"], Goal(most=400)),
+            "status": ([*PROGRAM, "status", *config], Goal()),
+            "list --json": ([*PROGRAM, "list", *config, "--json"], Goal()),
+            "run --help": ([*PROGRAM, "run", "--help"], Goal()),
+            "python -c pass": ([sys.executable, "-c", "pass"], Goal()),
+            f"python -c '{LIBRARIES}'": ([sys.executable, "-c", LIBRARIES], Goal()),
+        }
+        took: dict[str, list[float]] = {what: [] for what in commands}
+        for number in range(rounds + 1):
+            for what, (command, _) in commands.items():  # in turn, so that what disturbs one disturbs all
+                milliseconds = _took(command)
+                if number > 0:  # the first run warms the caches
+                    took[what].append(milliseconds)
+        for what, (_, goal) in commands.items():
+            yield Figure(what=what, value=share(took[what], 0.5), unit="ms", goal=goal)
 
 
-def _median(command: Sequence[str], rounds: int) -> float:
-    """Return the median of the milliseconds that a command takes; its first run warms the caches."""
-    took: list[float] = []
-    for _ in range(rounds + 1):
-        began = time.monotonic()
-        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-        took.append((time.monotonic() - began) * 1000)
-    return share(took[1:], 0.5)
+def _took(command: Sequence[str]) -> float:
+    """Return how many milliseconds a command takes."""
+    began = time.monotonic()
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    return (time.monotonic() - began) * 1000
