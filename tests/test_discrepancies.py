@@ -17,7 +17,7 @@ import pytest
 
 from identifai_watch import config
 from identifai_watch.api import MOST_IDENTIFIERS, Api, Upload
-from identifai_watch.core import answers, gate, lifecycle, media, polling, routing
+from identifai_watch.core import answers, gate, lifecycle, media, polling, routing, standing
 from identifai_watch.core.answers import AskCredits, Failure, Reading, Response, Results
 from identifai_watch.core.events import (
     AnalysisEvent,
@@ -300,7 +300,7 @@ def a_401_pauses_the_account() -> None:
     assert reading.event is not None
     row = after(analysis(AnalysisState.SENDING), reading.event)
     assert (AnalysisState.QUEUED, 0, False) == (row.state, row.failures, row.doubt)
-    paused = gate.after(Account(), Barred(PauseReason.KEY, "401"), NOW)
+    paused = standing.after(Account(), Barred(PauseReason.KEY, "401"), NOW)
     assert AccountState.PAUSED is paused.state
     assert paused.next_probe_at is not None
 
@@ -313,7 +313,7 @@ def a_429_holds_everybody_as_long_as_asked() -> None:
     assert Throttled(timedelta(seconds=20)) == by_seconds.account == by_date.account
     assert Unsent("429: Too Many Attempts.", counts=False) == by_seconds.event
     assert Throttled() == submitted(429).account
-    held = gate.after(Account(), Throttled(timedelta(seconds=20)), NOW, chance=0)
+    held = standing.after(Account(), Throttled(timedelta(seconds=20)), NOW, chance=0)
     assert NOW + timedelta(seconds=20) == held.hold_until
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from identifai_watch.core import gate
+from identifai_watch.core import gate, standing
 from identifai_watch.core.events import (
     AccountEvent,
     Barred,
@@ -171,7 +171,7 @@ def test_without_a_purse_there_is_no_window() -> None:
 
 def test_a_429_holds_everybody_for_as_long_as_it_asks() -> None:
     """Retry-After is the least; until then nothing goes, neither POST nor GET."""
-    held = gate.after(Account(), Throttled(20 * SECOND), NOW, chance=0)
+    held = standing.after(Account(), Throttled(20 * SECOND), NOW, chance=0)
     before, at = NOW + 19.9 * SECOND, NOW + 20 * SECOND
     assert (at, 1) == (held.hold_until, held.holds)
     assert [False, True] == [gate.may_submit(held, now, in_flight=0) for now in (before, at)]
@@ -180,16 +180,16 @@ def test_a_429_holds_everybody_for_as_long_as_it_asks() -> None:
 
 def test_a_hold_is_never_shortened() -> None:
     """Of several answers at a time the one that asks for the longest wait counts."""
-    held = gate.after(Account(), Throttled(60 * SECOND), NOW, chance=0)
-    assert NOW + MINUTE == gate.after(held, Throttled(SECOND), NOW, chance=0).hold_until
+    held = standing.after(Account(), Throttled(60 * SECOND), NOW, chance=0)
+    assert NOW + MINUTE == standing.after(held, Throttled(SECOND), NOW, chance=0).hold_until
 
 
 def test_after_a_failure_one_request_at_a_time_probes() -> None:
     """When the hold is over the others wait until the first one got through."""
-    held = gate.after(Account(), Unreachable("no route"), NOW, chance=0)
+    held = standing.after(Account(), Unreachable("no route"), NOW, chance=0)
     assert [True, False] == [gate.may_submit(held, NOW, in_flight=n) for n in (0, 1)]
     assert [True, False] == [gate.may_poll(held, NOW, in_flight=n) for n in (0, 1)]
-    well = gate.after(held, Healthy(), NOW)
+    well = standing.after(held, Healthy(), NOW)
     assert (None, 0, NOW) == (well.hold_until, well.holds, well.succeeded_at)
     assert gate.may_submit(well, NOW, in_flight=3)
 
@@ -199,7 +199,7 @@ def test_an_api_that_cannot_be_reached_is_probed_at_least_once_a_minute() -> Non
     account, waits = Account(), []
     for _ in range(9):
         now = account.hold_until or NOW
-        account = gate.after(account, Unreachable("no route"), now, chance=0.999999)
+        account = standing.after(account, Unreachable("no route"), now, chance=0.999999)
         assert account.hold_until is not None
         waits.append(round((account.hold_until - now).total_seconds()))
     assert [1, 2, 4, 8, 16, 32, 60, 60, 60] == waits
@@ -214,7 +214,7 @@ def test_a_pause_is_probed_after_30_seconds_doubling_to_10_minutes(why: PauseRea
     """A pause that goes on is looked at ever more rarely."""
     account, waits, now = Account(), [], NOW
     for _ in range(7):
-        account = gate.after(account, Barred(why, "403"), now)
+        account = standing.after(account, Barred(why, "403"), now)
         assert account.next_probe_at is not None
         waits.append((account.next_probe_at - now).total_seconds())
         now = account.next_probe_at
@@ -224,13 +224,13 @@ def test_a_pause_is_probed_after_30_seconds_doubling_to_10_minutes(why: PauseRea
 
 def test_what_was_under_way_when_a_pause_began_is_no_probe_of_it() -> None:
     """Four uploads that are refused together put the first probe off no longer than one does."""
-    account = gate.after(Account(), Barred(PauseReason.KEY, "401"), NOW)
-    assert account == gate.after(account, Barred(PauseReason.KEY, "401"), NOW + SECOND)
+    account = standing.after(Account(), Barred(PauseReason.KEY, "401"), NOW)
+    assert account == standing.after(account, Barred(PauseReason.KEY, "401"), NOW + SECOND)
 
 
 def test_a_pause_for_another_reason_begins_its_probes_anew() -> None:
     """A key that was put right and then has no credits is a new pause."""
-    account = gate.after(paused(PauseReason.KEY, probes=6), Barred(PauseReason.CREDITS, "402"), NOW)
+    account = standing.after(paused(PauseReason.KEY, probes=6), Barred(PauseReason.CREDITS, "402"), NOW)
     assert (PauseReason.CREDITS, 1, NOW + 30 * SECOND) == (
         account.reason,
         account.probes,
@@ -240,8 +240,8 @@ def test_a_pause_for_another_reason_begins_its_probes_anew() -> None:
 
 def test_a_pause_ends_what_the_network_held() -> None:
     """What probes a pause does not wait for the network's hold as well."""
-    held = gate.after(Account(), Unreachable("no route"), NOW, chance=1)
-    account = gate.after(held, Barred(PauseReason.KEY, "401"), NOW)
+    held = standing.after(Account(), Unreachable("no route"), NOW, chance=1)
+    account = standing.after(held, Barred(PauseReason.KEY, "401"), NOW)
     assert (None, 0) == (account.hold_until, account.holds)
 
 
@@ -279,7 +279,7 @@ def test_one_upload_at_a_time_probes_whether_the_terms_are_accepted() -> None:
 @pytest.mark.parametrize("why", PauseReason)
 def test_an_account_that_is_all_right_wants_no_probe(why: PauseReason) -> None:
     """A pause that was cleared leaves nothing behind."""
-    account = gate.after(paused(why), Resumed() if why is PauseReason.OPERATOR else Cleared(), NOW)
+    account = standing.after(paused(why), Resumed() if why is PauseReason.OPERATOR else Cleared(), NOW)
     assert Account() == account
     assert not gate.wants_probe(account, NOW + timedelta(days=1))
 
@@ -287,14 +287,14 @@ def test_an_account_that_is_all_right_wants_no_probe(why: PauseReason) -> None:
 @pytest.mark.parametrize("why", [why for why in PauseReason if why is not PauseReason.OPERATOR])
 def test_a_start_a_reload_or_a_retry_probes_a_pause_now(why: PauseReason) -> None:
     """It is not taken for lifted: one request finds out."""
-    account = gate.after(replace(paused(why), next_probe_at=NOW + MINUTE), Resumed(), NOW)
+    account = standing.after(replace(paused(why), next_probe_at=NOW + MINUTE), Resumed(), NOW)
     assert (AccountState.PAUSED, why, NOW) == (account.state, account.reason, account.next_probe_at)
 
 
 def test_a_start_ends_the_network_s_wait() -> None:
     """A restarted daemon tries at once, with one request."""
-    held = gate.after(Account(), Unreachable("no route"), NOW, chance=0.9)
-    account = gate.after(held, Resumed(), NOW)
+    held = standing.after(Account(), Unreachable("no route"), NOW, chance=0.9)
+    account = standing.after(held, Resumed(), NOW)
     assert (None, 1, None) == (account.hold_until, account.holds, account.next_probe_at)
     assert gate.may_submit(account, NOW, in_flight=0)
 
@@ -315,11 +315,11 @@ def test_a_start_ends_the_network_s_wait() -> None:
 )
 def test_only_the_operator_ends_the_operator_s_pause(event: AccountEvent) -> None:
     """Whatever the API says meanwhile, what was paused by hand stays paused."""
-    account = gate.after(Account(), Barred(PauseReason.OPERATOR, "by hand"), NOW)
+    account = standing.after(Account(), Barred(PauseReason.OPERATOR, "by hand"), NOW)
     assert account.next_probe_at is None
-    after = gate.after(account, event, NOW)
+    after = standing.after(account, event, NOW)
     assert (PauseReason.OPERATOR, "by hand", None) == (after.reason, after.detail, after.next_probe_at)
-    assert Account() == replace(gate.after(account, Resumed(), NOW), succeeded_at=None)
+    assert Account() == replace(standing.after(account, Resumed(), NOW), succeeded_at=None)
 
 
 # The balance.
@@ -328,13 +328,13 @@ def test_only_the_operator_ends_the_operator_s_pause(event: AccountEvent) -> Non
 @pytest.mark.parametrize("why", [PauseReason.KEY, PauseReason.CREDITS, PauseReason.FLOOR])
 def test_a_balance_above_the_floor_lifts_what_it_was_the_reason_of(why: PauseReason) -> None:
     """Credits that can be read and suffice are an account that is all right."""
-    account = gate.after(paused(why), Credited(5, floor=5), NOW)
+    account = standing.after(paused(why), Credited(5, floor=5), NOW)
     assert Account(credits=5, credits_at=NOW) == account
 
 
 def test_a_balance_does_not_lift_terms_that_were_not_accepted() -> None:
     """The credits say nothing about the terms."""
-    account = gate.after(paused(PauseReason.TERMS), Credited(5), NOW)
+    account = standing.after(paused(PauseReason.TERMS), Credited(5), NOW)
     assert (PauseReason.TERMS, 5) == (account.reason, account.credits)
 
 
@@ -351,7 +351,7 @@ def test_a_balance_pauses_at_nothing_and_below_the_floor(
     credits_left: float, floor: float, why: PauseReason, detail: str
 ) -> None:
     """The pause says how much there is, and what it was held against."""
-    account = gate.after(Account(), Credited(credits_left, floor=floor), NOW)
+    account = standing.after(Account(), Credited(credits_left, floor=floor), NOW)
     assert (why, detail, credits_left) == (account.reason, account.detail, account.credits)
 
 
@@ -383,7 +383,7 @@ def test_an_account_is_never_paused_without_a_reason_and_a_way_out(events: list[
     account, now = Account(), NOW
     for event in events:
         now += SECOND
-        account = gate.after(account, event, now)
+        account = standing.after(account, event, now)
         is_paused = account.state is AccountState.PAUSED
         assert is_paused == (account.reason is not None)
         if is_paused and account.reason is not PauseReason.OPERATOR:
