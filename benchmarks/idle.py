@@ -54,14 +54,14 @@ def measure(*, small: bool) -> Iterator[Figure]:
         place = Place(home=Path(home), folder={"action": "record"})
         lying(place, tree(place.drop, directories=directories, each=each))
         with place.daemon() as daemon:
-            wait_until(lambda: _last_scan(place) is not None, "the first scan has ended")
+            wait_until(lambda: has_scanned(place), "the first scan has ended")
             yield from _idle(place, daemon, directories * each, SMALL_SECONDS if small else SECONDS)
     yield from _imports(1 if small else ROUNDS)
 
 
-def _last_scan(place: Place) -> object:
-    """Return when the folder was last scanned, as the daemon reports it."""
-    return place.ask("status")["folders"][0]["last_scan_at"]
+def has_scanned(place: Place) -> bool:
+    """Tell whether the daemon has scanned its folder, by what it reports."""
+    return place.ask("status")["folders"][0]["last_scan_at"] is not None
 
 
 def _idle(place: Place, daemon: Process, files: int, seconds: int) -> Iterator[Figure]:

@@ -1,15 +1,17 @@
-"""What a ledger of many years costs, from a thousand to a million files: the start, status, and the first line of a list."""
+"""What a ledger of many years costs, from a thousand to a million files: a start, an idle daemon, status, a list's first line."""
 
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.figures import Figure, Goal
+from benchmarks.idle import has_scanned
 from benchmarks.ledgers import SIZES, archive
-from benchmarks.running import PROGRAM, Place, Process, share
+from benchmarks.running import PROGRAM, Place, Process, share, wait_until
 
 ROUNDS = 3
 READ = 10_000
@@ -42,6 +44,7 @@ def measure(*, small: bool) -> Iterator[Figure]:
 def _figures(place: Place, *, rounds: int) -> Iterator[tuple[str, float, str, float | None]]:
     """Yield what is measured on one ledger, with its unit and the most that it may be."""
     yield "run until ready", share([_ready_after(place) for _ in range(rounds)], 0.5), "s", 2.0
+    yield "idle daemon", _idle(place, 4 * rounds), "% of a core", 1.0
     yield "status --json", share([_took(place, "status", "--json") for _ in range(rounds)], 0.5), "s", 1.0
     yield "list --stuck", share([_took(place, "list", "--stuck") for _ in range(rounds)], 0.5), "s", None
     for words in (("list",), ("list", "--json")):
@@ -53,6 +56,16 @@ def _figures(place: Place, *, rounds: int) -> Iterator[tuple[str, float, str, fl
 def _ready_after(place: Place) -> float:
     with place.daemon() as daemon:
         return daemon.ready_after
+
+
+def _idle(place: Place, seconds: int) -> float:
+    """Return what share of a core a daemon takes, in percent, once its first scan has ended."""
+    with place.daemon() as daemon:
+        wait_until(lambda: has_scanned(place), "the first scan has ended")
+        threading.Event().wait(2)  # what it set off comes to its end
+        before = daemon.cpu
+        threading.Event().wait(seconds)
+        return 100 * (daemon.cpu - before) / seconds
 
 
 def _took(place: Place, *words: str) -> float:
