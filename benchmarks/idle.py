@@ -1,13 +1,16 @@
 """What a daemon costs that has nothing to do: processor time, writes and memory with 100,000 watched files; and each import."""
 
 import hashlib
+import json
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Figure, Goal
@@ -55,7 +58,7 @@ def measure(*, small: bool) -> Iterator[Figure]:
         lying(place, tree(place.drop, directories=directories, each=each))
         with place.daemon() as daemon:
             wait_until(lambda: has_scanned(place), "the first scan has ended")
-            yield from _idle(place, daemon, directories * each, SMALL_SECONDS if small else SECONDS)
+            yield from _idle(place, daemon, directories * each, small=small)
     yield from _imports(1 if small else ROUNDS)
 
 
@@ -64,27 +67,31 @@ def has_scanned(place: Place) -> bool:
     return place.ask("status")["folders"][0]["last_scan_at"] is not None
 
 
-def _idle(place: Place, daemon: Process, files: int, seconds: int) -> Iterator[Figure]:
-    """Watch a daemon that has nothing to do."""
+def _idle(place: Place, daemon: Process, files: int, *, small: bool) -> Iterator[Figure]:
+    """Watch a daemon that has nothing to do: until it tells that it has scanned once more, which is once a minute."""
+    least = SMALL_SECONDS if small else SECONDS
     at = f"{files:,} watched files"
     with closing(
         sqlite3.connect(place.ledger_url.removeprefix("sqlite:///"), isolation_level=None)
     ) as ledger:
         threading.Event().wait(2)  # what the first scan set off comes to its end
         before, cpu, written = _contents(ledger), daemon.cpu, daemon.written
+        began = time.monotonic()
+        first = seen = _seen(ledger)
         commits = reports = 0
-        version, reported_at = _now(ledger)
-        for _ in range(seconds * 10):
+        while time.monotonic() - began < least or (seen.scanned_at == first.scanned_at and not small):
             threading.Event().wait(0.1)
-            found = _now(ledger)
-            commits, reports = commits + (found[0] != version), reports + (found[1] != reported_at)
-            version, reported_at = found
+            daemon.must_run()
+            found = _seen(ledger)
+            commits += found.version != seen.version
+            reports += found.reported_at != seen.reported_at
+            seen = found
+        seconds = time.monotonic() - began
         cpu, written = daemon.cpu - cpu, daemon.written - written
         after = _contents(ledger)
     changed = sorted(name for name in before if before[name] != after[name])
-    daemon.must_run()
     yield Figure(what=f"processor, {at}", value=100 * cpu / seconds, unit="% of a core", goal=Goal(most=1))
-    yield Figure(what=f"commits in {seconds} s", value=commits, unit="")
+    yield Figure(what=f"commits in {seconds:.0f} s", value=commits, unit="")
     yield Figure(
         what="commits of anything but the nodes row", value=commits - reports, unit="", goal=Goal(most=0)
     )
@@ -94,16 +101,25 @@ def _idle(place: Place, daemon: Process, files: int, seconds: int) -> Iterator[F
         unit="",
         goal=Goal(most=1),
     )
-    yield Figure(what=f"written in {seconds} s, log and sockets too", value=written / 1e3, unit="KB")
+    yield Figure(what=f"written in {seconds:.0f} s, log and sockets too", value=written / 1e3, unit="KB")
     yield Figure(what=f"resident, {at}", value=daemon.resident / 1e6, unit="MB", goal=Goal(most=90))
     yield Figure(what=f"resident at most since the start, {at}", value=daemon.peak / 1e6, unit="MB")
 
 
-def _now(ledger: sqlite3.Connection) -> tuple[int, int]:
-    """Return a number that changes with each commit of others, and when the daemon last wrote its row of ``nodes``."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is seen of a daemon in its ledger: ``version`` changes with each of its commits."""
+
+    version: int
+    reported_at: int
+    scanned_at: str
+
+
+def _seen(ledger: sqlite3.Connection) -> Seen:
     (version,) = ledger.execute("PRAGMA data_version").fetchone()
-    (reported_at,) = ledger.execute("SELECT max(seen_at) FROM nodes").fetchone()
-    return version, reported_at
+    reported_at, report = ledger.execute("SELECT seen_at, report FROM nodes").fetchone()
+    scanned_at = json.loads(report)["folders"][0]["last_scan_at"]
+    return Seen(version=version, reported_at=reported_at, scanned_at=scanned_at)
 
 
 def _contents(ledger: sqlite3.Connection) -> dict[str, str]:

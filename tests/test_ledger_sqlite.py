@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError
 
 from identifai_watch.core.gate import Limits
 from identifai_watch.core.lifecycle import Policy
-from identifai_watch.core.model import Fingerprint, Label, Media, Verdict
+from identifai_watch.core.model import File, Fingerprint, Label, Media, Verdict
 from identifai_watch.errors import LedgerAwayError, LedgerError
 from identifai_watch.ledger import (
     REVISION,
@@ -596,6 +596,35 @@ def test_hot_queries_are_searches(full: Ledger, name: str) -> None:
             for steps in plans.values()
             for step in steps
         )
+
+
+SHOWN: dict[str, Callable[[sa.Connection], object]] = {
+    "history_of": lambda tx: views.history_of(tx, the_file(tx)),
+    "copies_of": lambda tx: views.copies_of(tx, the_file(tx)),
+    "stuck": lambda tx: list(views.lines(tx, stuck=True, limit=10)),
+    "doubt": lambda tx: list(views.lines(tx, doubt=True, limit=10)),
+    "newest": lambda tx: list(views.lines(tx, limit=10)),
+    "queue": views.queue,
+}
+
+
+def the_file(tx: sa.Connection) -> File:
+    """Return the file that people ask for."""
+    found = work.file(tx, 1)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_what_is_shown_is_found_by_an_index(full: Ledger, name: str) -> None:
+    """What people ask for of a million rows is sought, or read from the end where the list begins."""
+    with full.read() as tx:
+        plans = {text: plan(tx, text, parameters) for text, parameters in statements(tx, SHOWN[name])}
+    assert plans
+    for text, steps in plans.items():
+        for step in steps:
+            is_read = re.match(r"SCAN (analyses|files|left|history|requests)\b", step)
+            assert not is_read or "ix_files_noticed_at" in step, (text, steps)
 
 
 def statements(tx: sa.Connection, ask: Callable[[sa.Connection], object]) -> list[Statement]:
