@@ -172,6 +172,8 @@ class Intake:
                 self._log.warning("events lost, scanning")
                 self.patrol.witness.overflowed()
                 self.patrol.make_up()
+            case NoticeKind.STORM:
+                self.patrol.storm()
             case NoticeKind.DIRECTORY:
                 self.patrol.look_into(notice.path)
             case NoticeKind.FILE | NoticeKind.RENAMED:

@@ -1,4 +1,4 @@
-"""One folder's root and tree: is it there, do events tell of it, and what differs from the ledger?
+"""One folder's root and tree: is it there, and what differs from the ledger? Its watch is the sentry's.
 
 ``Patrol`` lives in the loop and decides there; looking at the root, watching and scanning run in threads of the
 folder's own, so that a mount that hangs stops nobody else. What is found is handed on.
@@ -6,14 +6,13 @@ folder's own, so that a mount that hangs stops nobody else. What is found is han
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from functools import partial
-from threading import Event, Semaphore, Thread
+from threading import Event, Semaphore
 from typing import Any, TypeVar
 
-from identifai_watch.config import Events, Folder
+from identifai_watch.config import Folder
 from identifai_watch.core import health
 from identifai_watch.core.health import (
     Condition,
@@ -29,9 +28,10 @@ from identifai_watch.folder.opening import FolderError
 from identifai_watch.folder.roots import Root, inspect_root
 from identifai_watch.folder.rules import Rules
 from identifai_watch.folder.scan import Finding, Summary, Unlisted, scan
-from identifai_watch.folder.watch import Notice, UnwatchableError, Watch
+from identifai_watch.folder.watch import Notice
 from identifai_watch.ledger import Transaction, intake
 from identifai_watch.memory import LedgerMemory
+from identifai_watch.sentry import Armed, Mode, Sentry, why_scanned
 from identifai_watch.shift import Shift
 from identifai_watch.witness import Witness
 from identifai_watch.workers import Job, Running
@@ -51,21 +51,13 @@ FEW_UNLISTED = 3
 Result = TypeVar("Result")
 
 
-class Mode(StrEnum):
-    """How changes are noticed between scans."""
-
-    EVENTS = "events"
-    SCAN = "scan"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What the folder's thread found of its root, with the watch if there is one."""
+    """What the folder's thread found of its root, and what came of arming its watch if it is there."""
 
     root: Root | None
     trouble: str | None = None
-    watch: Watch | None = None
-    unwatchable: str | None = None
+    armed: Armed = field(default_factory=Armed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,16 +100,13 @@ class Patrol:
         self._lane = f"{folder.name}/scan"
         self._log = shift.log.bind(folder=folder.name)
         self.network = False
-        self.mode = Mode.SCAN
-        self.witness = Witness(shift.clock)
+        self.sentry = Sentry(shift, folder, findings.heard)
         self._condition = Condition(since=shift.clock())
         self.last_scan_at: datetime | None = None
         self._room = Event()
         self._room.set()
         self._chunks = Semaphore(CHUNKS_AHEAD)
         self._closed = Event()
-        self._watch: Watch | None = None
-        self._listened_to: Watch | None = None
         self._is_scanning = False
         self._wants_rescan = False
         self._lacks_events = False
@@ -141,10 +130,7 @@ class Patrol:
         """End: no thread of this folder begins anything more; none is waited for."""
         self._closed.set()
         self._room.set()
-        watch, self._watch = self._watch, None
-        if watch is not None:
-            # It joins its threads, of which one may hang on a mount: that is not the loop's to wait for.
-            Thread(target=watch.stop, name=f"{self._folder.name}/unwatch", daemon=True).start()
+        self.sentry.put_down()
 
     @property
     def is_closed(self) -> Event:
@@ -160,6 +146,16 @@ class Patrol:
     def reason(self) -> str | None:
         """Why it is so."""
         return self._condition.reason
+
+    @property
+    def mode(self) -> Mode:
+        """How changes are noticed between scans."""
+        return self.sentry.mode
+
+    @property
+    def witness(self) -> Witness:
+        """What holds the events against the scans."""
+        return self.sentry.witness
 
     def tick(self, *, has_room: bool) -> None:
         """Begin a scan when one is due, and look into directories that events named.
@@ -199,6 +195,11 @@ class Patrol:
         """Have the tree scanned once for all the events that were lost, as soon as the last scan has had its rest."""
         self._lacks_events = True
         self._scan_at = min(self._scan_at, max(self._shift.clock(), self._rested_at))
+
+    def storm(self) -> None:
+        """Have the tree scanned for what a storm brought, with a new watch armed before that."""
+        self.sentry.storm()
+        self.make_up()
 
     def look_into(self, directory: bytes) -> None:
         """Have one directory scanned soon: an event named it, and not what is in it."""
@@ -252,7 +253,7 @@ class Patrol:
 
     def _remark(self) -> str | None:
         """Say why the folder is as it is, and which directories of it cannot be looked into: the first few."""
-        remarks = [] if self.reason is None else [self.reason]
+        remarks = [why for why in (self.reason, self.sentry.remark) if why is not None]
         for path, why in sorted(self.unlisted.items())[:FEW_UNLISTED]:
             remarks.append(f"{os.fsdecode(path) or '.'} cannot be listed: {why}")
         more = len(self.unlisted) - FEW_UNLISTED
@@ -279,38 +280,21 @@ class Patrol:
         elif before.health is Health.DEGRADED:
             self._log.info("folder watched again")
 
-    # The root, and the watch.
+    # The root.
 
     def _prepare(self) -> Prepared:
         """Look at the root, and arm the watch where events work; in the folder's thread."""
         try:
             root = inspect_root(self._folder.root)
         except FolderError as error:
-            return Prepared(root=None, trouble=str(error), watch=self._watch)
+            return Prepared(root=None, trouble=str(error))
         distrust = self._condition.distrust(self._shift.clock())
-        if self._shift.once or distrust is not None or not wants_events(self._folder, root):
-            if self._watch is not None:
-                self._watch.stop()
-            return Prepared(root=root, unwatchable=distrust)
-        if self._watch is not None:
-            problem = self._watch.problem()
-            if problem is None:
-                return Prepared(root=root, watch=self._watch)
-            self._log.warning("watch lost, arming again", reason=problem)
-            self._watch.stop()
-        watch = Watch(self._folder.root, self._hear, recursive=self._folder.recursive)
-        try:
-            watch.start()
-        except UnwatchableError as error:
-            return Prepared(root=root, unwatchable=str(error))
-        return Prepared(root=root, watch=watch)
-
-    def _hear(self, notice: Notice) -> None:
-        self._shift.workers.tell(lambda tx: self._findings.heard(tx, notice))
+        return Prepared(root=root, armed=self.sentry.arm(root, distrust))
 
     def _prepared(self, tx: Transaction, found: Prepared) -> None:
         """Take in how the root is, and scan it if it is there."""
-        self._watch = found.watch
+        if found.root is not None:
+            self.sentry.take(found.armed)
         if self._closed.is_set():
             self.close()
             return
@@ -326,21 +310,13 @@ class Patrol:
         self._retry = FIRST_RETRY
         self._filesystem = found.root.identity
         self.network = found.root.network
-        self.mode = Mode.EVENTS if found.watch is not None else Mode.SCAN
-        if found.unwatchable is not None:
-            self._become(Unwatched(found.unwatchable))
+        if found.armed.unwatchable is not None:
+            self._become(Unwatched(found.armed.unwatchable))
         else:
             self._become(Reached(why_scanned(self._folder, found.root)))
-        self._listen(found.watch)
         self.witness.begin()
         self._unlisted_lately.clear()
         self._plan(partial(self._scan, b""), self._scanned)
-
-    def _listen(self, watch: Watch | None) -> None:
-        """Hold the events of a watch that is new against the scans from now on."""
-        if watch is not self._listened_to:
-            self._listened_to = watch
-            (self.witness.disarmed if watch is None else self.witness.armed)()
 
     def _moved_house(self, tx: Transaction, root: Root) -> str | None:
         """Return what is wrong if the root is on another file system than it was: an empty mount point, say."""
@@ -427,6 +403,7 @@ class Patrol:
         self._scan_at = now if self._wants_rescan else in_turn
         self._wants_rescan = False
         self._log.debug("scanned", files=summary.files, seconds=round(took.total_seconds(), 3))
+        self.sentry.rest()
         unheard = self.witness.end()
         if unheard:
             self._log.warning("files that no event named", files=unheard)
@@ -448,26 +425,3 @@ class Patrol:
             return
         self._shift.bug(error)
         self.out_of_reach(f"a bug: {error!r}")
-
-
-def wants_events(folder: Folder, root: Root) -> bool:
-    """Tell whether to watch a root: with ``auto`` where its own file system tells of changes."""
-    match folder.events:
-        case Events.ON:
-            return True
-        case Events.OFF:
-            return False
-        case Events.AUTO:
-            return not any(_holds(mount.point, root.path) for mount in root.scanned)
-
-
-def why_scanned(folder: Folder, root: Root) -> str | None:
-    """Return why changes on some of a tree are only found by scanning; None where that is as asked."""
-    if folder.events is Events.OFF:
-        return None
-    kinds = sorted({mount.fstype for mount in root.scanned})
-    return f"no events on {', '.join(kinds)}" if kinds else None
-
-
-def _holds(point: bytes, path: bytes) -> bool:
-    return path == point or path.startswith(point.rstrip(b"/") + b"/")

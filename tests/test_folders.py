@@ -12,7 +12,7 @@ from identifai_watch.core.health import Health
 from identifai_watch.core.model import AnalysisState, FileState
 from identifai_watch.daemon import Daemon
 from identifai_watch.ledger import Transaction
-from identifai_watch.patrol import Mode
+from identifai_watch.sentry import Mode
 from identifai_watch.simulator import Endpoint
 from tests.harness import SUFFIX, House, house, wait_for
 from tests.watching import (
@@ -304,7 +304,7 @@ def test_what_an_event_tells_of_during_the_first_scan_is_not_held(tmp_path: Path
             (home.drop / f"{number:04}.png").touch()
         with home.daemon() as daemon:
             one = intake(daemon)
-            wait_for(lambda: one.patrol._watch, "the watch is armed")
+            wait_for(lambda: one.patrol.sentry._watch, "the watch is armed")
             path = picture(home.drop / "news.png")
             home.sidecar(path)
             scan(daemon)
@@ -447,7 +447,7 @@ def test_a_folder_that_disappears_comes_back_as_if_nothing_had_been(tmp_path: Pa
             for name in ("a.png", "deep/b.png"):
                 home.sidecar(picture(home.drop / name))
             one = intake(daemon)
-            watch = one.patrol._watch
+            watch = one.patrol.sentry._watch
             quiet(daemon)
             home.drop.rename(tmp_path / "away")
             wait_for(lambda: one.patrol.health is Health.UNAVAILABLE, "the folder is unavailable")
@@ -462,7 +462,7 @@ def test_a_folder_that_disappears_comes_back_as_if_nothing_had_been(tmp_path: Pa
             home.sidecar(home.drop / "after.png")
             scan(daemon)
             quiet(daemon)
-            assert watch is one.patrol._watch, "no second watch is armed beside the first"
+            assert watch is one.patrol.sentry._watch, "no second watch is armed beside the first"
             assert {0} == {each.file.missing for each in lines(daemon)}
             assert {FileState.DELIVERED} == {each.file.state for each in lines(daemon)}
         assert 5 == paid(home) == home.simulator.state.arrived(Endpoint.UPLOAD)

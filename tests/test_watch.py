@@ -16,6 +16,7 @@ import pytest
 from watchdog.observers.inotify import InotifyEmitter
 
 from identifai_watch.folder.watch import (
+    Gust,
     Notice,
     NoticeKind,
     UnwatchableError,
@@ -373,3 +374,68 @@ def test_a_watch_over_directories_that_were_swapped_ends_whole(drop: Path, ear: 
     wait_for(
         lambda: {thread.ident for thread in threading.enumerate()} <= before, "every thread of it has ended"
     )
+
+
+def test_a_storm_is_told_once_and_then_nothing_more(
+    drop: Path, ear: Ear, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its reader has ended, so that what follows costs nothing; a new start hears again."""
+    monkeypatch.setattr("identifai_watch.folder.watch.STORM", 50)
+    watch.stop()
+    watch.start()
+    for number in range(200):
+        (drop / f"{number:03}.jpg").touch()
+    ear.wait_for(NoticeKind.STORM, b"")
+    assert watch.has_given_way
+    assert "the watch has given way to a storm" == watch.problem()
+    assert watch._observer is not None
+    reader = watch._observer._inotify_fd
+    wait_for(lambda: not reader.is_alive(), "nothing is read any more")
+    heard = list(ear.heard)
+    (drop / "unheard.jpg").touch()
+    assert heard == ear.heard
+    assert 1 == sum(notice.kind is NoticeKind.STORM for notice in heard)
+    assert 51 > len({notice.path for notice in heard if notice.kind is NoticeKind.FILE})
+    watch.stop()
+    watch.start()
+    (drop / "heard.jpg").touch()
+    ear.wait_for(NoticeKind.FILE, b"heard.jpg")
+    assert not watch.has_given_way
+    assert watch.problem() is None
+
+
+def test_a_storm_of_directories_is_one_too(
+    drop: Path, ear: Ear, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them would ask for a scan of its own."""
+    monkeypatch.setattr("identifai_watch.folder.watch.STORM", 50)
+    watch.stop()
+    watch.start()
+    for number in range(200):
+        (drop / f"{number:03}").mkdir()
+    ear.wait_for(NoticeKind.STORM, b"")
+
+
+def test_a_gust_counts_the_names_of_one_second() -> None:
+    """However often one of them is told; what came a second ago is forgotten."""
+    gust = Gust(2)
+    assert [False] * 5 == [gust.grows(name, 10.0) for name in (b"a", b"b", b"a", b"b", b"a")]
+    assert gust.grows(b"c", 10.9)
+    assert not gust.grows(b"d", 11.0)
+    assert not gust.grows(b"e", 11.5)
+    assert gust.grows(b"f", 11.9)
+
+
+@pytest.mark.usefixtures("watch")
+def test_a_burst_of_renames_costs_no_more_than_each_of_them(drop: Path, ear: Ear) -> None:
+    """None of them is kept to be paired with where it came from: watchdog's queue stays empty."""
+    outside = drop.parent / "outside"
+    outside.mkdir()
+    for number in range(500):
+        (outside / f"{number:03}.jpg").touch()
+    for number in range(500):
+        (outside / f"{number:03}.jpg").rename(drop / f"{number:03}.jpg")
+    ear.wait_for(NoticeKind.RENAMED, b"499.jpg")
+    assert {(f"{number:03}.jpg".encode(), NoticeKind.RENAMED) for number in range(500)} == {
+        (notice.path, notice.kind) for notice in ear.heard
+    }

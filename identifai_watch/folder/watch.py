@@ -1,7 +1,8 @@
 """Events of a folder's tree as hints, from inotify by way of watchdog. Nothing's correctness depends on one.
 
 What watchdog does not tell by itself is asked for by ``Watch.problem``: dead threads, a root that is another
-directory now, an exhausted limit.
+directory now, an exhausted limit. Directories are watchdog's, which keeps the watches of a tree whole; of files we hear
+where it reads, before it pairs renames at a cost that grows with the square of their number.
 """
 
 import ctypes
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from time import monotonic
 
 from watchdog.events import (
     DirCreatedEvent,
@@ -25,7 +27,7 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers.inotify import InotifyEmitter, InotifyObserver
-from watchdog.observers.inotify_c import InotifyEvent
+from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, WatchDescriptor
 
 # Without the directory classes a directory that is moved in gives nothing; with Opened and ClosedNoWrite our
 # own hashing would flood the queue.
@@ -39,6 +41,17 @@ _FILTER: list[type[FileSystemEvent]] = [
 ]
 _OWN = {"max_user_watches": "user.max_inotify_watches", "max_user_instances": "user.max_inotify_instances"}
 _IN_DELETE_SELF = 0x400
+_OF_A_FILE = InotifyConstants.IN_CREATE | InotifyConstants.IN_MODIFY | InotifyConstants.IN_CLOSE_WRITE
+_NOT_OF_A_FILE = (
+    InotifyConstants.IN_ISDIR
+    | InotifyConstants.IN_DELETE_SELF
+    | InotifyConstants.IN_UNMOUNT
+    | InotifyConstants.IN_IGNORED
+    | InotifyConstants.IN_Q_OVERFLOW
+)
+
+STORM = 5_000
+"""Different names told within a second: more than that are a storm, of which a scan learns more cheaply."""
 
 
 class NoticeKind(StrEnum):
@@ -48,6 +61,9 @@ class NoticeKind(StrEnum):
     RENAMED = "renamed"  # a file got its name by a rename
     DIRECTORY = "directory"  # a directory appeared: scan it
     OVERFLOW = "overflow"  # events were lost: scan all
+    STORM = (
+        "storm"  # more came than is worth hearing of, and nothing more is told: scan all, and arm a new watch
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +87,13 @@ class Watch:
     def __init__(self, root: bytes, notice: Callable[[Notice], None], *, recursive: bool) -> None:
         self._root = os.path.realpath(root)
         self._recursive = recursive
-        self._handler = _Handler(self._root, notice)
+        self._prefix = self._root.rstrip(b"/") + b"/"
         self._notice = notice
         self._observer: _Observer | None = None
         self._place = (0, 0)
+        self._telling = threading.Lock()
+        self._gust = Gust(STORM)
+        self._has_given_way = False
 
     def start(self) -> None:
         """Arm the watch; what is created from now on is told.
@@ -84,26 +103,29 @@ class Watch:
         """
         # It warns of a directory that it finds twice, in its listing and by its event, as `mkdir -p` makes them.
         warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
-        observer: _Observer | None = None
+        self._gust, self._has_given_way = Gust(STORM), False
         try:
-            observer = _Observer(lambda: self._notice(Notice(path=b"", kind=NoticeKind.OVERFLOW)))
+            observer = self._observer = _Observer(self._told)
             observer.schedule(
-                self._handler, os.fsdecode(self._root), recursive=self._recursive, event_filter=_FILTER
+                _Handler(self._told), os.fsdecode(self._root), recursive=self._recursive, event_filter=_FILTER
             )
             observer.start()
             self._place = _place(self._root)
             _probe(self._root)
         except OSError as error:
-            if observer is not None:
-                observer.stop()
+            self.stop()
             raise UnwatchableError(self._explained(error)) from error
-        self._observer = observer
 
     def stop(self) -> None:
         """End the watch and its threads; like ``start`` a matter of the folder's own thread, for it may wait."""
         observer, self._observer = self._observer, None
         if observer is not None:
             observer.stop()
+
+    @property
+    def has_given_way(self) -> bool:
+        """Whether a storm has ended it."""
+        return self._has_given_way
 
     def problem(self) -> str | None:
         """Say why events may be missing from now on, None while all is well; to be asked every cycle.
@@ -113,6 +135,8 @@ class Watch:
         observer = self._observer
         if observer is None:
             return "the watch is not started"
+        if self._has_given_way:
+            return "the watch has given way to a storm"
         if not observer.is_whole():
             return "the watch has ended, as it does when its directory is deleted"
         try:
@@ -123,6 +147,29 @@ class Watch:
             return self._explained(error)
         return None
 
+    def _told(self, path: bytes, kind: NoticeKind) -> None:
+        """Hand a notice on; in a storm the one that says so, and then nothing.
+
+        In a storm nothing more is read either: each event would cost the interpreter's lock, which all others wait for.
+        """
+        if path.startswith(self._prefix):
+            path = path[len(self._prefix) :]
+        elif path == self._root:
+            path = b""
+        else:
+            return
+        with self._telling:
+            if self._has_given_way:
+                return
+            is_storm = kind is not NoticeKind.OVERFLOW and self._gust.grows(path, monotonic())
+            self._has_given_way = is_storm
+        if not is_storm:
+            self._notice(Notice(path=path, kind=kind))
+            return
+        if self._observer is not None:
+            self._observer.end_reading()
+        self._notice(Notice(path=b"", kind=NoticeKind.STORM))
+
     def _explained(self, error: OSError) -> str:
         if error.errno == errno.ENOSPC:
             needed = _power_above(2 * _directories(self._root)) if self._recursive else 0
@@ -132,6 +179,23 @@ class Watch:
         return f"it cannot be watched: {error.strerror or error}"
 
 
+class Gust:
+    """Counts the different names that are told in one second: a file that is written for long is one, however often told."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._names: set[bytes] = set()
+        self._began = 0.0
+
+    def grows(self, name: bytes, now: float) -> bool:
+        """Take in a name that is told at ``now``, in monotonic seconds; tell whether there are too many."""
+        if now - self._began >= 1:
+            self._began = now
+            self._names.clear()
+        self._names.add(name)
+        return len(self._names) > self._most
+
+
 class _Observer(InotifyObserver):
     """watchdog's observer, which tells here what it keeps to itself: a lost event, and that its reader is dead.
 
@@ -139,17 +203,40 @@ class _Observer(InotifyObserver):
     between is lost too, so a scan that begins at once may miss it. Hence the hook, which tells afterwards.
     """
 
-    def __init__(self, overflowed: Callable[[], None]) -> None:
+    def __init__(self, told: Callable[[bytes, NoticeKind], None]) -> None:
         super().__init__(generate_full_events=True)
-        handle = self._inotify_fd.handle_event
-
-        def handle_event(event: InotifyEvent) -> None:
-            handle(event)
-            if event.is_queue_overflow:
-                overflowed()
-
+        self._told = told
+        self._handle = self._inotify_fd.handle_event
         # Its reader has no other place to hook in; no watch is put yet, so there are no events yet.
-        self._inotify_fd.handle_event = handle_event  # type: ignore[method-assign]
+        self._inotify_fd.handle_event = self._read  # type: ignore[method-assign]
+
+    def _read(self, event: InotifyEvent) -> None:
+        """Take one event, in the reader's thread: of a file it is told at once, all else is watchdog's."""
+        above = None if event.mask & _NOT_OF_A_FILE or not event.name else self._path_of(event.wd)
+        if above is None:
+            self._handle(event)
+            if event.is_queue_overflow:
+                for emitter in self.emitters:
+                    self._told(os.fsencode(emitter.watch.path), NoticeKind.OVERFLOW)
+        elif event.mask & (InotifyConstants.IN_MOVED_TO | _OF_A_FILE):
+            is_move = event.mask & InotifyConstants.IN_MOVED_TO
+            path = above.rstrip(b"/") + b"/" + event.name
+            self._told(path, NoticeKind.RENAMED if is_move else NoticeKind.FILE)
+
+    def _path_of(self, descriptor: WatchDescriptor) -> bytes | None:
+        """Return the directory that a watch is on; None while its watches are being put."""
+        for emitter in self.emitters:
+            group = emitter._inotify if isinstance(emitter, InotifyEmitter) else None  # noqa: SLF001 - no other way to it
+            if group is not None:
+                return group._active_callbacks_by_watch.get(descriptor)  # noqa: SLF001 - likewise
+        return None
+
+    def end_reading(self) -> None:
+        """Read no more, and have the kernel keep nothing more for us; may be called in the reader's own thread."""
+        with suppress(
+            KeyError
+        ):  # over directories that were swapped, as below; the descriptor is closed by then
+            self._inotify_fd.stop()
 
     def on_thread_stop(self) -> None:
         """End its threads; over directories that were swapped it stumbles, and would leave two of them behind.
@@ -173,22 +260,19 @@ class _Observer(InotifyObserver):
 
 
 class _Handler(FileSystemEventHandler):
-    """Turns watchdog's events into notices and does nothing else: an exception here would end its thread."""
+    """Turns watchdog's events into notices and does nothing else: an exception here would end its thread.
 
-    def __init__(self, root: bytes, notice: Callable[[Notice], None]) -> None:
-        self._root = root
-        self._prefix = root.rstrip(b"/") + b"/"
-        self._notice = notice
+    They are of directories, and of the files that it finds in one that has just come.
+    """
+
+    def __init__(self, told: Callable[[bytes, NoticeKind], None]) -> None:
+        self._told = told
 
     def dispatch(self, event: FileSystemEvent) -> None:
         # With full events a move out has no destination, one that came from outside no source.
         is_move = isinstance(event, FileMovedEvent | DirMovedEvent)
         path = os.fsencode(event.dest_path if is_move else event.src_path)
-        if path.startswith(self._prefix):
-            kind = _kind(event, is_move=is_move)
-            self._notice(Notice(path=path[len(self._prefix) :], kind=kind))
-        elif path == self._root:
-            self._notice(Notice(path=b"", kind=NoticeKind.DIRECTORY))
+        self._told(path, _kind(event, is_move=is_move))
 
 
 def _kind(event: FileSystemEvent, *, is_move: bool) -> NoticeKind:

@@ -73,7 +73,7 @@ def test_what_came_while_nobody_watched_is_judged_at_the_start(tmp_path: Path) -
 
 def deafen(daemon: Daemon) -> None:
     """End the thread that reads the events, as an exception in it would; its watch looks as alive as before."""
-    watch = intake(daemon).patrol._watch
+    watch = intake(daemon).patrol.sentry._watch
     assert watch is not None
     assert watch._observer is not None
     watch._observer._inotify_fd.stop()

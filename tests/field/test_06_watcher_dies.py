@@ -51,7 +51,7 @@ def test_after_any_accident_events_tell_again(tmp_path: Path, accident: str) -> 
     clock = Clock()
     with house(tmp_path, folder=SELDOM) as home, home.daemon(clock=clock) as daemon:
         scan(daemon)
-        befall(accident, home, intake(daemon).patrol._watch)
+        befall(accident, home, intake(daemon).patrol.sentry._watch)
         clock.wind(daemon, 600)
         scan(daemon)
         quiet(daemon)
@@ -73,9 +73,9 @@ def befall(accident: str, home: House, watch: object) -> None:
         case "a thread died":
             observer.emitters.copy().pop().stop()
         case _:
-            watch._handler._notice = None  # type: ignore[attr-defined] - what is called next is none
+            watch._notice = None  # type: ignore[attr-defined] - what is called next is none
             picture(home.drop / "deadly.png")
-            wait_for(lambda: not observer.is_alive(), "its thread is dead")
+            wait_for(lambda: not observer._inotify_fd.is_alive(), "its thread is dead")
 
 
 # systemd's watchdog.

@@ -19,8 +19,8 @@ from identifai_watch.core.sidecar import shown
 from identifai_watch.delivery.tree import DIRECTORY, Place
 from identifai_watch.folder.opening import FolderError
 from identifai_watch.folder.roots import Root, inspect_root, read_mounts
-from identifai_watch.patrol import wants_events, why_scanned
 from identifai_watch.places import rules_of
+from identifai_watch.sentry import wants_events, why_scanned
 
 _CAP_LEASE = 28
 
