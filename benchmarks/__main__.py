@@ -14,7 +14,7 @@ from benchmarks import figures
 from benchmarks.figures import Figure
 from benchmarks.soak import soak
 
-ROWS = ("digest", "scan", "budget", "polling", "big", "long_life", "commands", "idle")
+ROWS = ("digest", "scan", "latency", "budget", "polling", "burst", "big", "long_life", "commands", "idle")
 """The modules that measure the numbers to reach, each by a function ``measure(*, small)`` that yields figures."""
 
 

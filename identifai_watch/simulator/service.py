@@ -91,7 +91,7 @@ class Service:
         """Return a handler that has a request of this kind pass all that may befall it, and remembers it."""
 
         async def handle(request: Request) -> Response:
-            at = time.monotonic()
+            at = request.state.arrived_at = time.monotonic()
             state = self.state
             fault = state.arrive(endpoint, media)
             try:
@@ -176,7 +176,9 @@ class Service:
             return JSONResponse({"error": text}, 400)
         if upload.size == 0 or not is_taken(media, upload.mime):
             return JSONResponse({"error": "The uploaded file format is not supported."}, 400)
-        submission = self.state.submit(media, upload, form.fields, at=time.monotonic())
+        submission = self.state.submit(
+            media, upload, form.fields, arrived_at=request.state.arrived_at, at=time.monotonic()
+        )
         if submission is None:
             return JSONResponse(script.credits_body, 400)
         if "application/json" in request.headers.get("accept", "").split(","):

@@ -148,7 +148,7 @@ class State:
         return None
 
     def submit(
-        self, media: Media, upload: Upload, fields: Mapping[str, str], *, at: float
+        self, media: Media, upload: Upload, fields: Mapping[str, str], *, arrived_at: float, at: float
     ) -> Submission | None:
         """Return the analysis of an upload, an earlier one if there is, None if there are no credits for it."""
         options = {name: value for name, value in fields.items() if name not in _NOT_IN_CACHE_KEY}
@@ -169,6 +169,7 @@ class State:
                 name=upload.name,
                 mime=upload.mime,
                 options=options,
+                arrived_at=arrived_at,
                 at=at,
                 ref_id=fields.get("ref_id"),
                 no_cache=no_cache,
@@ -227,6 +228,7 @@ def _shown(submission: Submission) -> Document:
         "ref_id": submission.ref_id,
         "no_cache": submission.no_cache,
         "at": submission.at,
+        "arrived_at": submission.arrived_at,
     }
 
 

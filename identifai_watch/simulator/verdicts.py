@@ -22,7 +22,10 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """One analysis that was paid for; ``at`` is monotonic seconds, ``options`` the form's other fields."""
+    """One analysis that was paid for; ``options`` are the form's other fields.
+
+    ``arrived_at`` is when the head of its upload was read, ``at`` when all of it was, in monotonic seconds.
+    """
 
     identifier: str
     media: Media
@@ -31,6 +34,7 @@ class Submission:
     name: str
     mime: str
     options: Mapping[str, str]
+    arrived_at: float
     at: float
     ref_id: str | None = None
     no_cache: bool = False

@@ -1,0 +1,125 @@
+"""How long it takes from a file's rename into the folder until the first byte of its upload arrives at identifAI.
+
+The files come one after another, at random instants; beside it a bare loop without ledger or sidecars: inotify_simple reads,
+hashlib hashes, requests posts. Then the same while the first scan of 100,000 older files is under way, which are held.
+"""
+
+import hashlib
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.drops import picture
+from benchmarks.figures import Figure, Goal
+from benchmarks.running import KEY, Place, Pretended, pretended, share, wait_until
+
+FILES = 150
+SMALL = 8
+OLD = 100_000
+SMALL_OLD = 2_000
+GAP = 0.3
+"""Seconds between two files at most."""
+
+LINKS = 50_000
+"""Names of one file at most: file systems have a limit."""
+
+BARE = """
+import hashlib, os, sys
+import requests
+from inotify_simple import INotify, flags
+folder, url, key = sys.argv[1:]
+inotify, session = INotify(), requests.Session()
+inotify.add_watch(folder, flags.MOVED_TO)
+print("ready", flush=True)
+while True:
+    for event in inotify.read():
+        with open(os.path.join(folder, event.name), "rb") as file:
+            hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            upload = {"image": (event.name, file, "image/png")}
+            answer = session.post(url + "/api/classification", headers={"X-Api-Key": key}, files=upload)
+            answer.raise_for_status()
+"""
+
+Drop = Callable[[Path], None]
+
+
+def measure(*, small: bool) -> Iterator[Figure]:
+    """Yield the median and the 95th percentile, beside those of the bare loop."""
+    count, old = (SMALL, SMALL_OLD) if small else (FILES, OLD)
+    with tempfile.TemporaryDirectory(prefix="latency-") as home, pretended() as identifai:
+        bare = _bare(Path(home), identifai, count)
+    yield from _figures("rename to POST", _through_daemon(count, old=0), bare)
+    yield from _figures(f"the same, {old:,} older files", _through_daemon(count, old=old), bare)
+
+
+def _figures(what: str, waited: list[float], bare: list[float]) -> Iterator[Figure]:
+    for name, part, most in (("p50", 0.5, 100), ("p95", 0.95, 300)):
+        yield Figure(what=f"{what}, {name}", value=share(waited, part), unit="ms", goal=Goal(most=most))
+    for name, part in (("p50", 0.5), ("p95", 0.95)):
+        yield Figure(what=f"{what}, a bare loop, {name}", value=share(bare, part), unit="ms")
+
+
+def _through_daemon(count: int, *, old: int) -> list[float]:
+    """Return the milliseconds that each file took through the daemon; with ``old`` files its first scan is under way."""
+    with tempfile.TemporaryDirectory(prefix="latency-") as home, pretended() as identifai:
+        place = Place(home=Path(home), url=identifai.url, folder={"existing": "hold"})
+        _lay_down(place, old)
+        with place.daemon():
+            if not old:
+                wait_until(lambda: place.ask("status")["folders"][0]["last_scan_at"] is not None, "a scan")
+            return _drop(place.home, identifai, count)
+
+
+def _bare(home: Path, identifai: Pretended, count: int) -> list[float]:
+    """Return the milliseconds that each file takes through the bare loop."""
+    (home / "drop").mkdir()
+    with _loop(home / "drop", identifai.url):
+        return _drop(home, identifai, count)
+
+
+@contextmanager
+def _loop(folder: Path, url: str) -> Iterator[None]:
+    command = [sys.executable, "-c", BARE, str(folder), url, KEY]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as popen:
+        if popen.stdout is None:
+            raise LookupError("stdout")
+        popen.stdout.readline()
+        try:
+            yield
+        finally:
+            popen.terminate()
+
+
+def _lay_down(place: Place, count: int) -> None:
+    """Lay files down that are older than the daemon: names of one picture, for what is held is not read."""
+    for number in range(count):
+        if number % LINKS == 0:
+            one = place.home / f"old-{number}.png"
+            one.write_bytes(picture(number))
+        folder = place.drop / f"{number // 1000:03}"
+        if number % 1000 == 0:
+            folder.mkdir()
+        os.link(one, folder / f"{number:06}.png")
+
+
+def _drop(home: Path, identifai: Pretended, count: int) -> list[float]:
+    """Rename files in, and return how many milliseconds each of their uploads took to arrive."""
+    aside = home / "aside"
+    aside.mkdir()
+    renamed: dict[str, float] = {}
+    for number in range(count):
+        content = picture(10_000_000 + number)
+        (aside / f"new-{number}.png").write_bytes(content)
+        threading.Event().wait(random.uniform(0, GAP))
+        renamed[hashlib.sha256(content).hexdigest()] = time.monotonic()
+        (aside / f"new-{number}.png").rename(home / "drop" / f"new-{number}.png")
+    wait_until(lambda: len(identifai.state()["charged"]) >= count, "all are uploaded")
+    return [(one["arrived_at"] - renamed[one["sha256"]]) * 1000 for one in identifai.state()["charged"]]
