@@ -96,7 +96,8 @@ class Candidates:
     def __init__(self, policy: Callable[[], Policy]) -> None:
         self._policy = policy
         self._entries: dict[bytes, Entry] = {}
-        self._heap: list[tuple[datetime, bytes]] = []
+        self._heaps: tuple[list[tuple[datetime, bytes]], ...] = ([], [], [])
+        """What is to be looked at, and when: first what needs one look only, then what is new, then the backlog."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -139,12 +140,13 @@ class Candidates:
     def due(self, now: datetime, most: int) -> list[bytes]:
         """Return the paths that are to be looked at now; each is then under a look until ``looked`` or ``put_off``."""
         paths: list[bytes] = []
-        while self._heap and self._heap[0][0] <= now and len(paths) < most:
-            due, path = heapq.heappop(self._heap)
-            entry = self._entries.get(path)
-            if entry is not None and entry.due == due and not entry.is_looked_at:
-                entry.is_looked_at = True
-                paths.append(path)
+        for heap in self._heaps:
+            while heap and heap[0][0] <= now and len(paths) < most:
+                due, path = heapq.heappop(heap)
+                entry = self._entries.get(path)
+                if entry is not None and entry.due == due and not entry.is_looked_at:
+                    entry.is_looked_at = True
+                    paths.append(path)
         return paths
 
     def looked(self, path: bytes, found: Look, now: datetime) -> Entry | None:
@@ -161,8 +163,7 @@ class Candidates:
         """Look again at ``until``: it could not be looked at, for the reason ``why``."""
         entry = self._entries[path]
         entry.is_looked_at = False
-        entry.due, entry.why = until, why
-        heapq.heappush(self._heap, (until, path))
+        self._wait(path, entry, until, why)
 
     def drop(self, path: bytes) -> None:
         """Forget a path; an event or a scan may name it again."""
@@ -170,7 +171,7 @@ class Candidates:
 
     def next_due(self) -> datetime | None:
         """Return when the next look is due."""
-        return self._heap[0][0] if self._heap else None
+        return min((heap[0][0] for heap in self._heaps if heap), default=None)
 
     def growing(self, since: datetime) -> list[tuple[bytes, str]]:
         """Return those that were noticed before ``since`` and still wait, with the reason."""
@@ -182,9 +183,13 @@ class Candidates:
         """Tell whether a candidate is whole; if not, remember when to look at it again."""
         decision = settling.decide(entry.candidate, now, self._policy())
         if isinstance(decision, Wait):
-            entry.due, entry.why = decision.until, decision.why
-            heapq.heappush(self._heap, (entry.due, path))
+            self._wait(path, entry, decision.until, decision.why)
         return not isinstance(decision, Wait)
+
+    def _wait(self, path: bytes, entry: Entry, until: datetime, why: str) -> None:
+        entry.due, entry.why = until, why
+        heap = self._heaps[2 if entry.backlog else 0 if entry.candidate.renamed else 1]
+        heapq.heappush(heap, (until, path))
 
 
 class Whole:

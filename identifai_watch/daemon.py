@@ -18,10 +18,13 @@ from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, claims, desk, intake, views
 from identifai_watch.ledger.desk import Command
 from identifai_watch.places import AD_HOC, ad_hoc_folder, place_of
-from identifai_watch.rest import IDLE_TICK, Rest
+from identifai_watch.rest import BUSY_TICK, IDLE_TICK, Rest
 from identifai_watch.shift import Shift
 from identifai_watch.vigil import Vigil
 from identifai_watch.workers import Arrived
+
+HINTS_FOR = 0.5
+"""Seconds for which files on their way in may keep all else waiting, if they never cease to come."""
 
 LAST_WORDS = timedelta(seconds=2)
 """How long a stop waits for the uploads that it cut, so that the ledger knows what became of them."""
@@ -63,6 +66,7 @@ class Daemon:
         self._vigil = Vigil(shift, self._intakes, self._dispatch, is_silent=bool(only))
         self._rest = Rest(shift, self._intakes, self._dispatch)
         self._arrived: list[Arrived] = []
+        self._whole_round_at = 0.0
         self._away_since: datetime | None = None
         self._is_to_open = False
         self._latest = shift.clock()
@@ -158,17 +162,34 @@ class Daemon:
         self._vigil.feed()
 
     def _work(self, tx: Transaction) -> None:
-        """Do one round: keep the claims, take in what came, obey, begin what is due."""
+        """Do one round: keep the claims, take in what came, obey, begin what is due; or only what files on their way in need."""
         if self._is_to_open:
             self._open(tx)
-        self._vigil.keep(tx)
+        is_whole = self._is_stirred()
+        if is_whole:
+            self._whole_round_at = time.monotonic()
+            self._vigil.keep(tx)
         for arrived in self._arrived:
             self._guarded(tx, arrived.then, arrived.failed or self._misdone)
-        self._obey(tx)
+        if is_whole:
+            self._obey(tx)
         for one in self._intakes.values():
             one.tick(tx)
-        self._dispatch.tick(tx)
-        self._vigil.report(tx)
+        if is_whole:
+            self._dispatch.tick(tx)
+            self._vigil.report(tx)
+
+    def _is_stirred(self) -> bool:
+        """Tell whether this round asks the ledger for all that may be due: that is much, and files on their way in ask often.
+
+        What was heard of one, and a look at one, change nothing that is to be sent, asked for or delivered.
+        """
+        if any(arrived.stirs for arrived in self._arrived):
+            return True
+        since = time.monotonic() - self._whole_round_at
+        if self._arrived:
+            return since >= HINTS_FOR
+        return since >= BUSY_TICK or not any(one.settling for one in self._intakes.values())
 
     def _guarded(self, tx: Transaction, do: Callable[[Transaction], None], failed: Failed) -> None:
         """Do one thing of a round; if it raises, take back what it wrote and go on with the rest."""

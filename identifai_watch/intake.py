@@ -46,13 +46,16 @@ from identifai_watch.places import rules_key, rules_of
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
 
-MOST_CANDIDATES = 2_000
-"""Files that settle at once; a scan that finds more waits, so that memory does not grow with the archive."""
+MOST_CANDIDATES = 20_000
+"""Files that settle at once, of 1 kB each; a scan that finds more waits, so that memory does not grow with the archive."""
 
-MOST_NOTICED = 10_000
+MOST_NOTICED = 30_000
 """As many more when events tell of them, or a scan of an archive would keep them waiting; the scan finds the rest."""
 
 LOOKS_AT_ONCE = 200
+LOOKS_AHEAD = 2
+"""So many times as many are handed to the folder's thread: what is noticed now waits behind no more than these."""
+
 DIGESTS_AT_ONCE = 2
 UNREADABLE_WAIT = timedelta(minutes=1)
 IGNORED = 'it was there before the daemon, and existing = "ignore"'
@@ -81,6 +84,7 @@ class Intake:
         self.patrol = Patrol(shift, folder, self._rules, findings)
         self._candidates = Candidates(lambda: folder.settle_policy(network=self.patrol.network))
         self._whole = Whole()
+        self._looking: set[int] = set()
         self._digesting: set[int] = set()
         self._digesting_big: set[int] = set()
         self._batches = count()
@@ -122,7 +126,7 @@ class Intake:
 
     def next_due(self) -> datetime | None:
         """Return when the next candidate or scan is due; an unavailable folder's candidates are not."""
-        looks = self.patrol.health is not Health.UNAVAILABLE
+        looks = self.patrol.health is not Health.UNAVAILABLE and len(self._looking) < LOOKS_AHEAD
         dues = (
             self.patrol.next_due() if self._scans else None,
             self._candidates.next_due() if looks else None,
@@ -220,13 +224,24 @@ class Intake:
     # Looking.
 
     def _look(self, now: datetime) -> None:
-        paths = self._candidates.due(now, LOOKS_AT_ONCE)
-        if not paths:
-            return
-        looks: Looks = Batch(items=paths)
+        """Begin looks: what is new before the backlog."""
         label = f"{self.folder.name}/look"
-        work = partial(looks.run, partial(self._look_in_thread, label))
-        self._plan("look", work, self._looked, partial(self._looks_failed, looks), label=label)
+        while len(self._looking) < LOOKS_AHEAD and (paths := self._candidates.due(now, LOOKS_AT_ONCE)):
+            looks: Looks = Batch(items=paths)
+            number = next(self._batches)
+            self._looking.add(number)
+            self._plan(
+                "look",
+                partial(looks.run, partial(self._look_in_thread, label)),
+                partial(self._looks_came, number),
+                partial(self._looks_failed, number, looks),
+                label=label,
+                stirs=False,
+            )
+
+    def _looks_came(self, number: int, tx: Transaction, looks: Looks) -> None:
+        self._looking.discard(number)
+        self._looked(tx, looks)
 
     def _look_in_thread(self, label: str, path: bytes) -> tuple[bytes, Seen]:
         self._shift.workers.moved(label)
@@ -261,8 +276,9 @@ class Intake:
             self._log.info("judged file changes", path=path)
         return is_other
 
-    def _looks_failed(self, looks: Looks, _tx: Transaction, error: Exception) -> None:
+    def _looks_failed(self, number: int, looks: Looks, _tx: Transaction, error: Exception) -> None:
         """Go on after a bug of ours with one path: it waits, and the others are looked at again."""
+        self._looking.discard(number)
         self._shift.bug(error)
         for position, path in enumerate(looks.items):
             if position == looks.failed_at:
@@ -650,9 +666,10 @@ class Intake:
         *,
         label: str,
         threads: int = 1,
+        stirs: bool = True,
     ) -> None:
         name = f"{self.folder.name}/{lane}"
-        job = Job(lane=name, label=label, work=work, then=then, failed=failed, threads=threads)
+        job = Job(lane=name, label=label, work=work, then=then, failed=failed, threads=threads, stirs=stirs)
         self._shift.workers.plan(job)
 
 

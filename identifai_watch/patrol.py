@@ -111,7 +111,7 @@ class Patrol:
         self._wants_rescan = False
         self._lacks_events = False
         self._scan_at = self._scan_began = self._rested_at = shift.clock()
-        self._scan_took = timedelta(0)
+        self._scan_took = self._waited = timedelta(0)
         self._subtrees: list[bytes] = []
         self.unlisted: dict[bytes, str] = {}
         self._unlisted_lately: set[bytes] = set()
@@ -173,6 +173,7 @@ class Patrol:
             self._is_scanning = True
             self._lacks_events = False
             self._scan_began = now
+            self._waited = timedelta(0)
             self._plan(self._prepare, self._prepared)
         elif self._subtrees and self.health is not Health.UNAVAILABLE:
             self._is_scanning = True
@@ -357,7 +358,7 @@ class Patrol:
             self._wait_for_room()
             if self._closed.is_set():
                 return None
-            self._shift.workers.tell(partial(self._hand_on, chunk))
+            self._shift.workers.tell(partial(self._hand_on, chunk), stirs=False)
             summary = next((finding for finding in chunk if isinstance(finding, Summary)), summary)
         return summary if subtree == b"" else None
 
@@ -374,11 +375,13 @@ class Patrol:
         return self._closed.is_set()
 
     def _wait_for_room(self) -> None:
-        """Wait until the loop can take more in, which is no sign of a tree that hangs."""
+        """Wait until the loop can take more in, which is no sign of a tree that hangs, and no work of the scan's."""
+        began = self._shift.clock()
         while not self._chunks.acquire(timeout=PULSE):
             self._shift.workers.moved(self._lane)
         while not self._room.wait(PULSE):
             self._shift.workers.moved(self._lane)
+        self._waited += self._shift.clock() - began
 
     def _hand_on(self, chunk: list[Finding], tx: Transaction) -> None:
         self._chunks.release()
@@ -396,7 +399,7 @@ class Patrol:
         if summary is None:
             return
         now = self._shift.clock()
-        took = self._scan_took = now - self._scan_began
+        took = self._scan_took = max(now - self._scan_began - self._waited, timedelta(0))
         self.last_scan_at = now
         self._rested_at = now + took * SCAN_SHARE
         in_turn = self._rested_at if self._lacks_events else max(self._rested_at, now + self._folder.rescan)

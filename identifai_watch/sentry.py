@@ -92,7 +92,7 @@ class Sentry:
             self._untold.pop(key, None)  # what was said last stands last
             self._untold[key] = notice
         if is_first:
-            self._shift.workers.tell(self._tell)
+            self._shift.workers.tell(self._tell, stirs=False)
 
     # In the loop.
 

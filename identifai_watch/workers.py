@@ -34,7 +34,8 @@ Then = Callable[[Transaction, Result], None]
 class Job(Generic[Result]):
     """Something a worker does: ``work`` in its thread, then ``then`` in the loop; ``failed`` if it raised.
 
-    ``lane`` names the threads that may do it, ``label`` says what it is about.
+    ``lane`` names the threads that may do it, ``label`` says what it is about. ``stirs`` is whether there may be
+    something to send, to ask for or to deliver after it.
     """
 
     lane: str
@@ -43,6 +44,7 @@ class Job(Generic[Result]):
     then: Then[Result]
     failed: Then[Exception]
     threads: int = 1
+    stirs: bool = True
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,10 +63,11 @@ class Running:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrived:
-    """Something for the loop to do in its batch; ``failed`` is done instead if that raises."""
+    """Something for the loop to do in its batch; ``failed`` is done instead if that raises. ``stirs`` is as of a job."""
 
     then: Callable[[Transaction], None]
     failed: Callable[[Transaction, Exception], None] | None = None
+    stirs: bool = True
 
 
 def share_interpreter() -> None:
@@ -106,9 +109,9 @@ class Workers:
         """Forget what was planned after the first ``keep`` jobs: what was written with it was taken back."""
         del self._planned[keep:]
 
-    def tell(self, then: Callable[[Transaction], None]) -> None:
+    def tell(self, then: Callable[[Transaction], None], *, stirs: bool = True) -> None:
         """Have the loop do something in its next batch; called from any thread."""
-        self._inbox.put(Arrived(then=then))
+        self._inbox.put(Arrived(then=then, stirs=stirs))
 
     def wake(self) -> None:
         """Have the loop make a round now; safe in a signal handler."""
@@ -154,7 +157,8 @@ class Workers:
             self._running[ticket] = Running(lane=job.lane, label=job.label, moved_at=monotonic())
             try:
                 result = job.work()
-                self._inbox.put(Arrived(then=partial(_then, job, result), failed=job.failed))
+                then = partial(_then, job, result)
+                self._inbox.put(Arrived(then=then, failed=job.failed, stirs=job.stirs))
             except Exception as error:  # noqa: BLE001 - a bug in one job must not end its lane without a word
                 self._inbox.put(Arrived(then=partial(_failed, job, error)))
             finally:

@@ -23,13 +23,13 @@ from identifai_watch import vigil
 from identifai_watch.core.model import AnalysisState, FileState, Label
 from identifai_watch.daemon import Daemon
 from identifai_watch.errors import Exit
-from identifai_watch.ledger import Ledger, desk, views
+from identifai_watch.ledger import Ledger, Transaction, desk, views
 from identifai_watch.ledger.views import Line
 from identifai_watch.simulator import Endpoint, Fault, FaultKind, Script, Scripted
 from identifai_watch.workers import Job
 from tests.harness import KEY, House, house, wait_for
 from tests.hung import hung_mount
-from tests.watching import folders, picture, quiet, says, sha256
+from tests.watching import folders, order, picture, quiet, says, sha256
 
 STOPS_WITHIN = 5.0
 LARGE = 30_000_000
@@ -363,3 +363,25 @@ def test_a_daemon_that_ended_leaves_no_connection_open(tmp_path: Path) -> None:
         with home.daemon():
             home.sidecar(picture(home.drop / "b.png"))
     assert ["ledger.db", "ledger.db.lock"] == left
+
+
+def test_files_that_never_cease_to_come_keep_nothing_else_from_its_turn(tmp_path: Path) -> None:
+    """A round that only takes in what was heard asks the ledger for nothing; one in a while does all."""
+    ends = threading.Event()
+    with (
+        house(tmp_path, folder={"settle_seconds": 600.0, "rescan_seconds": 600.0}) as home,
+        home.daemon() as daemon,
+    ):
+        picture(home.drop / "settles.png")
+        wait_for(lambda: daemon.settling == 1, "a file settles")
+        workers = daemon.shift.workers
+
+        def murmur(_tx: Transaction) -> None:
+            if not ends.is_set():
+                workers.tell(murmur, stirs=False)
+
+        workers.tell(murmur, stirs=False)
+        try:
+            assert {"state": "paused"} == order(daemon, "pause", why="a quiet night")
+        finally:
+            ends.set()
