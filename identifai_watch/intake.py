@@ -19,7 +19,7 @@ from identifai_watch.core import media
 from identifai_watch.core.health import Health
 from identifai_watch.core.model import File, FileState, Fingerprint
 from identifai_watch.folder.digest import Digest, digest
-from identifai_watch.folder.ignores import ignored
+from identifai_watch.folder.ignores import Ignores
 from identifai_watch.folder.look import Look, look
 from identifai_watch.folder.opening import (
     ChangedError,
@@ -82,7 +82,8 @@ class Intake:
         self.brake = Brake(lambda: folder.read_rate)
         findings = Findings(heard=self._heard, found=self._found, ended=self._archive, moved=self._moved)
         self.patrol = Patrol(shift, folder, self._rules, findings)
-        self._candidates = Candidates(lambda: folder.settle_policy(network=self.patrol.network))
+        policies = [folder.settle_policy(network=network) for network in (False, True)]
+        self._candidates = Candidates(lambda: policies[self.patrol.network])
         self._whole = Whole()
         self._looking: set[int] = set()
         self._digesting: set[int] = set()
@@ -232,7 +233,7 @@ class Intake:
             self._looking.add(number)
             self._plan(
                 "look",
-                partial(looks.run, partial(self._look_in_thread, label)),
+                partial(looks.run, partial(self._look_in_thread, label, Ignores(self.folder.root))),
                 partial(self._looks_came, number),
                 partial(self._looks_failed, number, looks),
                 label=label,
@@ -243,9 +244,9 @@ class Intake:
         self._looking.discard(number)
         self._looked(tx, looks)
 
-    def _look_in_thread(self, label: str, path: bytes) -> tuple[bytes, Seen]:
+    def _look_in_thread(self, label: str, ignores: Ignores, path: bytes) -> tuple[bytes, Seen]:
         self._shift.workers.moved(label)
-        return path, look_at(self.folder.root, path, network=self.patrol.network)
+        return path, look_at(self.folder.root, path, ignores=ignores, network=self.patrol.network)
 
     def _looked(self, tx: Transaction, looks: Looks) -> None:
         if self.patrol.is_closed.is_set():
@@ -673,10 +674,10 @@ class Intake:
         self._shift.workers.plan(job)
 
 
-def look_at(root: bytes, path: bytes, *, network: bool) -> Look | FolderError | str:
-    """Look at a path; return why it is to be left alone if an ``.identifai-ignore`` says so."""
+def look_at(root: bytes, path: bytes, *, ignores: Ignores, network: bool) -> Look | FolderError | str:
+    """Look at a path; return why it is to be left alone if one of ``ignores`` says so."""
     try:
-        rule = ignored(root, path)
+        rule = ignores.why_not(path)
         return rule if rule is not None else look(root, path, network=network)
     except FolderError as error:
         return error

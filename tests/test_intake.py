@@ -17,7 +17,7 @@ from identifai_watch.core.health import Health
 from identifai_watch.core.model import FileState, Fingerprint
 from identifai_watch.core.settling import Candidate, Sample
 from identifai_watch.daemon import Daemon
-from identifai_watch.folder.look import Look
+from identifai_watch.folder.look import Look, look
 from identifai_watch.folder.scan import Summary
 from identifai_watch.folder.watch import Notice, NoticeKind
 from identifai_watch.ledger import Ledger, Transaction, tree, views
@@ -115,7 +115,7 @@ def test_small_files_are_read_many_at_a_time(tmp_path: Path) -> None:
         def settle(_: Transaction) -> None:
             for number, path in enumerate(paths):
                 name = os.fsencode(path.name)
-                found = way_in.look_at(os.fsencode(home.drop), name, network=False)
+                found = look(os.fsencode(home.drop), name, network=False)
                 assert isinstance(found, Look)
                 whole = entry(number)
                 whole.look = found

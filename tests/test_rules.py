@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from identifai_watch.folder import rules as tables
-from identifai_watch.folder.ignores import ignored
+from identifai_watch.folder.ignores import NAME, Ignores, ignored
 from identifai_watch.folder.rules import Rules, why_not_directory, why_not_file
 
 PLAIN = Rules()
@@ -167,3 +167,18 @@ def test_a_link_on_the_way_leads_nowhere(tmp_path: Path) -> None:
     (outside / ".identifai-ignore").touch()
     (root / "link").symlink_to(outside)
     assert ignored(os.fsencode(root), b"link/x.jpg") is None
+
+
+def test_the_ignore_files_of_many_files_are_read_once(tmp_path: Path) -> None:
+    """One after another they say of each file what they say of it alone; who looks anew reads anew."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / NAME.decode()).write_text("*.jpg\n")
+    root = os.fsencode(tmp_path)
+    paths = [b"x.jpg", b"a/x.jpg", b"a/x.png", b"a/b/x.jpg", b"none/x.jpg", b"a/y.jpg"]
+    ignores = Ignores(root)
+    said = [ignores.why_not(path) for path in paths]
+    assert [ignored(root, path) for path in paths] == said
+    assert [False, True, False, True, False, True] == [reason is not None for reason in said]
+    (tmp_path / "a" / NAME.decode()).unlink()
+    assert said == [ignores.why_not(path) for path in paths]
+    assert [None] * len(paths) == [Ignores(root).why_not(path) for path in paths]

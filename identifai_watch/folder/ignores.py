@@ -36,23 +36,45 @@ class Ignore:
         return None if pattern is None else f"{os.fsdecode(NAME)} in {lies}: {pattern}"
 
 
+class Ignores:
+    """The ignore files of one root, each read once: for many files that are looked at in one go."""
+
+    def __init__(self, root: bytes) -> None:
+        self._root = root
+        self._read: dict[bytes, Ignore | None] = {}
+
+    def why_not(self, path: bytes) -> str | None:
+        """Name the rule of an ignore file above the file ``path`` by which it is kept, None if there is none.
+
+        Raises:
+            FolderError: the root cannot be opened.
+        """
+        above = _above(path)
+        unread = [directory for directory in above if directory not in self._read]
+        if unread:
+            top = open_root(self._root)
+            try:
+                self._read.update((directory, read_ignore(top, directory)) for directory in unread)
+            finally:
+                os.close(top)
+        found = (self._read[directory] for directory in above)
+        reasons = (ignore.why_not(path) for ignore in found if ignore is not None)
+        return next((reason for reason in reasons if reason is not None), None)
+
+
 def ignored(root: bytes, path: bytes) -> str | None:
     """Name the rule of a ``.identifai-ignore`` above the file ``path`` by which it is kept, None if there is none.
 
     Raises:
         FolderError: the root cannot be opened.
     """
-    top = open_root(root)
-    try:
-        names = path.split(b"/")[:-1]
-        for depth in range(len(names) + 1):
-            found = read_ignore(top, b"/".join(names[:depth]))
-            reason = None if found is None else found.why_not(path)
-            if reason is not None:
-                return reason
-        return None
-    finally:
-        os.close(top)
+    return Ignores(root).why_not(path)
+
+
+def _above(path: bytes) -> list[bytes]:
+    """Return the directories above a file, the root first."""
+    names = path.split(b"/")[:-1]
+    return [b"/".join(names[:depth]) for depth in range(len(names) + 1)]
 
 
 def read_ignore(root: int, directory: bytes) -> Ignore | None:
