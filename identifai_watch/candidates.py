@@ -15,7 +15,7 @@ from identifai_watch.core import settling
 from identifai_watch.core.settling import Candidate, Policy, Wait
 from identifai_watch.folder.look import Look
 
-MOST_IN_BATCH = 64
+MOST_IN_BATCH = 200
 MOST_BYTES = 64 * 1024 * 1024
 """Bytes of a batch of digests, so that what comes later and is more urgent does not wait long."""
 

@@ -29,6 +29,7 @@ from identifai_watch.folder.roots import Root, inspect_root
 from identifai_watch.folder.rules import Rules
 from identifai_watch.folder.scan import Finding, Summary, Unlisted, scan
 from identifai_watch.folder.watch import Notice
+from identifai_watch.hangs import Hangs
 from identifai_watch.ledger import Transaction, intake
 from identifai_watch.memory import LedgerMemory
 from identifai_watch.sentry import Armed, Mode, Sentry, why_scanned
@@ -58,20 +59,6 @@ class Prepared:
     root: Root | None
     trouble: str | None = None
     armed: Armed = field(default_factory=Armed)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hung:
-    """A job that hangs, and when it had last moved."""
-
-    running: Running
-    moved_at: float
-    on_disk_since: float | None
-
-    @classmethod
-    def of(cls, running: Running) -> "Hung":
-        """Return the job as it stands."""
-        return cls(running=running, moved_at=running.moved_at, on_disk_since=running.on_disk_since)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +105,7 @@ class Patrol:
         self._retry = FIRST_RETRY
         self._accepts_any = False
         self._filesystem: str | None = None
-        self._hung: list[Hung] = []
+        self._hangs = Hangs(shift.workers)
 
     # What the folder's intake asks.
 
@@ -223,20 +210,13 @@ class Patrol:
 
     def hangs(self, running: Running, reason: str) -> None:
         """Set the folder aside until a job that hangs on it makes progress or ends: the root alone may well answer."""
-        if all(hung.running is not running for hung in self._hung):
-            self._hung.append(Hung.of(running))
+        self._hangs.add(running)
         if self.health is not Health.UNAVAILABLE:
             self.out_of_reach(reason)
 
     def still_hangs(self) -> bool:
         """Tell whether a job that hung on this folder has not moved since."""
-        under_way = self._shift.workers.running()
-        self._hung = [
-            hung
-            for hung in self._hung
-            if any(hung.running is running for running in under_way) and Hung.of(hung.running) == hung
-        ]
-        return bool(self._hung)
+        return self._hangs.last()
 
     def report(self) -> dict[str, Any]:
         """Return what ``status`` shows of this folder."""

@@ -105,8 +105,9 @@ def test_a_batch_knows_which_item_raised() -> None:
     assert 1 == done.failed_at
 
 
-def test_small_files_are_read_many_at_a_time(tmp_path: Path) -> None:
+def test_small_files_are_read_many_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred small files that are whole take two jobs, not a hundred."""
+    monkeypatch.setattr(candidates, "MOST_IN_BATCH", 64)
     with house(tmp_path, folder=SCANNED) as home, home.daemon() as daemon:
         scan(daemon)
         one = intake(daemon)
