@@ -73,9 +73,14 @@ def _through_daemon(count: int, *, old: int) -> list[float]:
         place = Place(home=Path(home), url=identifai.url, folder={"existing": "hold"})
         _lay_down(place, old)
         with place.daemon():
-            if not old:
-                wait_until(lambda: place.ask("status")["folders"][0]["last_scan_at"] is not None, "a scan")
+            wait_until(lambda: _is_ready(place, first_scan=not old), "the folder is watched")
             return _drop(place.home, identifai, count)
+
+
+def _is_ready(place: Place, *, first_scan: bool) -> bool:
+    """Tell whether events are heard, and with ``first_scan`` whether that has ended."""
+    folder = place.ask("status")["folders"][0]
+    return folder["mode"] == "events" and (not first_scan or folder["last_scan_at"] is not None)
 
 
 def _bare(home: Path, identifai: Pretended, count: int) -> list[float]:

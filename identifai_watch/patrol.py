@@ -5,7 +5,7 @@ folder's own, so that a mount that hangs stops nobody else. What is found is han
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -37,7 +37,10 @@ from identifai_watch.shift import Shift
 from identifai_watch.witness import Witness
 from identifai_watch.workers import Job, Running
 
-CHUNKS_AHEAD = 4
+HANDED_ON = 100
+PARTS_AHEAD = 2
+"""So many findings are handed to the loop at once, and so many times before it has taken them: a new file waits for no more."""
+
 FIRST_RETRY = timedelta(seconds=1)
 LAST_RETRY = timedelta(minutes=5)
 PULSE = 5.0
@@ -92,7 +95,7 @@ class Patrol:
         self.last_scan_at: datetime | None = None
         self._room = Event()
         self._room.set()
-        self._chunks = Semaphore(CHUNKS_AHEAD)
+        self._parts = Semaphore(PARTS_AHEAD)
         self._closed = Event()
         self._is_scanning = False
         self._wants_rescan = False
@@ -334,12 +337,12 @@ class Patrol:
             stop=self._is_to_end,
         )
         summary: Summary | None = None
-        for chunk in found:
+        for part in _parts(found):
             self._wait_for_room()
             if self._closed.is_set():
                 return None
-            self._shift.workers.tell(partial(self._hand_on, chunk), stirs=False)
-            summary = next((finding for finding in chunk if isinstance(finding, Summary)), summary)
+            self._shift.workers.tell(partial(self._hand_on, part), stirs=False)
+            summary = next((finding for finding in part if isinstance(finding, Summary)), summary)
         return summary if subtree == b"" else None
 
     def _lies_where_it_did(self) -> bool:
@@ -357,21 +360,21 @@ class Patrol:
     def _wait_for_room(self) -> None:
         """Wait until the loop can take more in, which is no sign of a tree that hangs, and no work of the scan's."""
         began = self._shift.clock()
-        while not self._chunks.acquire(timeout=PULSE):
+        while not self._parts.acquire(timeout=PULSE):
             self._shift.workers.moved(self._lane)
         while not self._room.wait(PULSE):
             self._shift.workers.moved(self._lane)
         self._waited += self._shift.clock() - began
 
-    def _hand_on(self, chunk: list[Finding], tx: Transaction) -> None:
-        self._chunks.release()
-        for finding in chunk:
+    def _hand_on(self, part: list[Finding], tx: Transaction) -> None:
+        self._parts.release()
+        for finding in part:
             if isinstance(finding, Unlisted):
                 if self.unlisted.get(finding.path) != finding.reason:
                     self._log.warning("directory cannot be listed", path=finding.path, reason=finding.reason)
                 self.unlisted[finding.path] = finding.reason
                 self._unlisted_lately.add(finding.path)
-        self._findings.found(tx, chunk)
+        self._findings.found(tx, part)
 
     def _scanned(self, tx: Transaction, summary: Summary | None) -> None:
         """End a scan; the next one waits, the longer the longer this one took."""
@@ -408,3 +411,10 @@ class Patrol:
             return
         self._shift.bug(error)
         self.out_of_reach(f"a bug: {error!r}")
+
+
+def _parts(chunks: Iterable[list[Finding]]) -> Iterator[list[Finding]]:
+    """Give what a scan finds in lists that the loop takes in quickly."""
+    for chunk in chunks:
+        for start in range(0, len(chunk), HANDED_ON):
+            yield chunk[start : start + HANDED_ON]
