@@ -117,13 +117,18 @@ class Intake:
         """Begin what is due: a scan, looks at candidates, digests of whole files."""
         now = self._shift.clock()
         if self._scans:
-            self.patrol.tick(has_room=self.settling < MOST_CANDIDATES)
+            self.patrol.tick(has_room=self.settling < MOST_CANDIDATES and not self._lets_news_pass())
         if self.patrol.health is not Health.UNAVAILABLE:
             self._take_released(tx, now)
             self._let_go(tx)
             self._look(now)
             self._lay_by(tx)
             self._digest()
+
+    def _lets_news_pass(self) -> bool:
+        """Tell whether the scan that holds an archive is to wait: what is looked at or read meanwhile is all news."""
+        is_holding = self.folder.existing is Existing.HOLD and not self._shift.once
+        return is_holding and self._unlisted != frozenset() and bool(self._looking or self._whole)
 
     def next_due(self) -> datetime | None:
         """Return when the next candidate or scan is due; an unavailable folder's candidates are not."""

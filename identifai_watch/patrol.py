@@ -38,8 +38,7 @@ from identifai_watch.witness import Witness
 from identifai_watch.workers import Job, Running
 
 HANDED_ON = 100
-PARTS_AHEAD = 2
-"""So many findings are handed to the loop at once, and so many times before it has taken them: a new file waits for no more."""
+"""So many findings are handed to the loop at once, the next ones once it has taken them: a new file waits for no more."""
 
 FIRST_RETRY = timedelta(seconds=1)
 LAST_RETRY = timedelta(minutes=5)
@@ -95,7 +94,7 @@ class Patrol:
         self.last_scan_at: datetime | None = None
         self._room = Event()
         self._room.set()
-        self._parts = Semaphore(PARTS_AHEAD)
+        self._parts = Semaphore(1)
         self._closed = Event()
         self._is_scanning = False
         self._wants_rescan = False
@@ -320,7 +319,7 @@ class Patrol:
     # The scan.
 
     def _scan(self, subtree: bytes) -> Summary | None:
-        """Scan, handing what differs to the loop a few chunks ahead; None if it was stopped, or not of the whole.
+        """Scan, handing what differs to the loop part by part; None if it was stopped, or not of the whole.
 
         What an empty mount point lacks is not gone: on another file system nothing is looked at but the root.
         """
