@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,7 +21,10 @@ from identifai_watch.places import AD_HOC, ad_hoc_folder, place_of
 from identifai_watch.rest import BUSY_TICK, IDLE_TICK, Rest
 from identifai_watch.shift import Shift
 from identifai_watch.vigil import Vigil
-from identifai_watch.workers import Arrived
+from identifai_watch.workers import Arrived, Gather
+
+LINGER = 0.008
+"""Seconds that a round waits for more while several uploads are under way."""
 
 HINTS_FOR = 0.5
 """Seconds for which files on their way in may keep all else waiting, if they never cease to come."""
@@ -137,7 +140,9 @@ class Daemon:
         self._mind_clock()
         is_begun = False
         try:
-            self._arrived += shift.workers.collect(self._rest.patience(self._vigil.idle_tick(IDLE_TICK)))
+            linger = LINGER if self._dispatch.uploads.in_flight > 1 else 0.0
+            patience = self._rest.patience(self._vigil.idle_tick(IDLE_TICK))
+            self._arrived += shift.workers.collect(patience, linger=linger)
             if not self._arrived and self._rest.lasts():
                 self._vigil.feed()
                 return
@@ -169,8 +174,7 @@ class Daemon:
         if is_whole:
             self._whole_round_at = time.monotonic()
             self._vigil.keep(tx)
-        for arrived in self._arrived:
-            self._guarded(tx, arrived.then, arrived.failed or self._misdone)
+        self._take_in(tx)
         if is_whole:
             self._obey(tx)
         for one in self._intakes.values():
@@ -178,6 +182,23 @@ class Daemon:
         if is_whole:
             self._dispatch.tick(tx)
             self._vigil.report(tx)
+
+    def _take_in(self, tx: Transaction) -> None:
+        """Do what the workers brought: what is gathered at once, or after a bug in that one by one like the rest."""
+        gathered: dict[Gather, list[Arrived]] = {}
+        for arrived in self._arrived:
+            if arrived.gather is None:
+                self._guarded(tx, arrived.then, arrived.failed or self._misdone)
+            else:
+                gathered.setdefault(arrived.gather, []).append(arrived)
+        for gather, together in gathered.items():
+            found = [arrived.found for arrived in together if arrived.found is not None]
+            self._guarded(tx, partial(_gather, gather, found), partial(self._one_by_one, together))
+
+    def _one_by_one(self, together: Sequence[Arrived], tx: Transaction, error: Exception) -> None:
+        self.shift.bug(error)
+        for arrived in together:
+            self._guarded(tx, arrived.then, arrived.failed or self._misdone)
 
     def _is_stirred(self) -> bool:
         """Tell whether this round asks the ledger for all that may be due: that is much, and files on their way in ask often.
@@ -368,6 +389,10 @@ class Daemon:
                 one.patrol.accept_filesystem()
                 return {"folder": name}
         return {"error": f"there is no folder {name}"}
+
+
+def _gather(gather: Gather, found: Sequence[tuple[Any, Any]], tx: Transaction) -> None:
+    gather(tx, found)
 
 
 def _fail(failed: Failed, error: Exception, tx: Transaction) -> None:

@@ -425,12 +425,14 @@ class Intake:
         if self.patrol.is_closed.is_set():
             return
         whole: list[tuple[Arrival, Content]] = []
+        unknown = intake.strange(tx, self.folder_id, [path for path, _ in digests.items])
         for (path, entry), found in zip(digests.items, digests.found, strict=True):
             # What was noticed again meanwhile settles anew.
             if self._whole.is_current(path, entry):
                 self._whole.drop(path)
                 if isinstance(found, Digest):
-                    whole += self._to_admit(tx, path, entry, found)
+                    is_kept = path not in unknown and self._is_withdrawn(tx, path, found)
+                    whole += [] if is_kept else self._to_admit(path, entry, found)
                 else:
                     self._unread(tx, path, entry, found)
             digests.taken += 1
@@ -462,13 +464,12 @@ class Intake:
             case _:
                 self._put_off(path, str(found))
 
-    def _to_admit(
-        self, tx: Transaction, path: bytes, entry: Entry, found: Digest
-    ) -> list[tuple[Arrival, Content]]:
-        """Return what is to be admitted of a file that was read: itself, unless something keeps it from that."""
-        left = intake.left_as(tx, self.folder_id, path)
-        if left is not None and left == (LEFT_WITHDRAWN, found.fingerprint):
-            return []  # it was withdrawn while it was read
+    def _is_withdrawn(self, tx: Transaction, path: bytes, found: Digest) -> bool:
+        """Tell whether a file was withdrawn while it was read."""
+        return intake.left_as(tx, self.folder_id, path) == (LEFT_WITHDRAWN, found.fingerprint)
+
+    def _to_admit(self, path: bytes, entry: Entry, found: Digest) -> list[tuple[Arrival, Content]]:
+        """Return what is to be admitted of a file that was read: itself, if it is still of a kind to be sent."""
         name = path.rpartition(b"/")[2]
         judged = media.judge(name, found.sniffed, found.fingerprint.size, self._policy)
         if not isinstance(judged, media.Send):

@@ -5,7 +5,7 @@ that the ledger does not know of. No thread is ever joined: one that hangs in th
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -30,12 +30,17 @@ Then = Callable[[Transaction, Result], None]
 """What the loop does with a result, inside the transaction of its batch."""
 
 
+Gather = Callable[[Transaction, Sequence[tuple[Any, Any]]], None]
+"""What the loop does with the results of several jobs at once."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job(Generic[Result]):
     """Something a worker does: ``work`` in its thread, then ``then`` in the loop; ``failed`` if it raised.
 
     ``lane`` names the threads that may do it, ``label`` says what it is about. ``stirs`` is whether there may be
-    something to send, to ask for or to deliver after it.
+    something to send, to ask for or to deliver after it. With ``gather`` the loop does that instead, with the results of
+    all jobs of a round that name the same one, each with what its job is ``about``; ``then`` is left for a bug in that.
     """
 
     lane: str
@@ -45,6 +50,8 @@ class Job(Generic[Result]):
     failed: Then[Exception]
     threads: int = 1
     stirs: bool = True
+    about: Any = None
+    gather: Gather | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,11 +70,16 @@ class Running:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrived:
-    """Something for the loop to do in its batch; ``failed`` is done instead if that raises. ``stirs`` is as of a job."""
+    """Something for the loop to do in its batch; ``failed`` is done instead if that raises.
+
+    ``stirs`` and ``gather`` are as of a job, ``found`` is what is gathered.
+    """
 
     then: Callable[[Transaction], None]
     failed: Callable[[Transaction, Exception], None] | None = None
     stirs: bool = True
+    gather: Gather | None = None
+    found: tuple[Any, Any] | None = None
 
 
 def share_interpreter() -> None:
@@ -117,13 +129,18 @@ class Workers:
         """Have the loop make a round now; safe in a signal handler."""
         self._inbox.put(Arrived(then=_nothing))
 
-    def collect(self, timeout: float, most: int = 500) -> list[Arrived]:
-        """Wait up to ``timeout`` seconds for something, and return what is there, at most ``most``."""
+    def collect(self, timeout: float, most: int = 500, *, linger: float = 0.0) -> list[Arrived]:
+        """Wait up to ``timeout`` seconds for something, and return what is there, at most ``most``.
+
+        Once there is something it waits ``linger`` seconds for more: a round of many costs little more than one of one.
+        """
         found: list[Arrived] = []
         try:
             found.append(self._inbox.get(timeout=max(0.0, timeout)))
+            until = monotonic() + linger
             while len(found) < most:
-                found.append(self._inbox.get_nowait())
+                left = until - monotonic()
+                found.append(self._inbox.get(timeout=left) if left > 0 else self._inbox.get_nowait())
         except Empty:
             pass
         return found
@@ -158,7 +175,10 @@ class Workers:
             try:
                 result = job.work()
                 then = partial(_then, job, result)
-                self._inbox.put(Arrived(then=then, failed=job.failed, stirs=job.stirs))
+                found = (job.about, result)
+                self._inbox.put(
+                    Arrived(then=then, failed=job.failed, stirs=job.stirs, gather=job.gather, found=found)
+                )
             except Exception as error:  # noqa: BLE001 - a bug in one job must not end its lane without a word
                 self._inbox.put(Arrived(then=partial(_failed, job, error)))
             finally:

@@ -58,7 +58,7 @@ from identifai_watch.core.model import (
     Verdict,
 )
 from identifai_watch.ledger import Ledger, budget, claims, desk, intake, rows, schema, tree, views, work
-from identifai_watch.ledger.claims import TTL
+from identifai_watch.ledger.claims import TTL, Room
 from identifai_watch.ledger.intake import Arrival, Content
 from identifai_watch.ledger.work import Claimant, Step
 
@@ -162,6 +162,23 @@ def analysis_of(tx: Transaction, file: File) -> Analysis:
     return work.analysis(tx, file.analysis_id)
 
 
+def claim_upload(
+    tx: Transaction,
+    claimant: Claimant,
+    now: datetime,
+    *,
+    oldest: bool = False,
+    backlog: bool = True,
+    at_most: int | None = None,
+    least_priority: int | None = None,
+    **options: Any,
+) -> tuple[Analysis, File] | None:
+    """Claim the content to send next, if there is one; without ``backlog`` news only, of ``at_most`` so many bytes."""
+    room = Room(turns=[oldest], backlog=None if backlog else 0, large=at_most, least_priority=least_priority)
+    claimed = claims.claim_uploads(tx, claimant, now, room=room, **options)
+    return claimed[0] if claimed else None
+
+
 def put_analysis(tx: Transaction, value: Analysis) -> None:
     """Write an analysis as it is given, whatever was there."""
     values = rows.analysis_values(value) | work.UNCLAIMED
@@ -200,7 +217,7 @@ def delivered(tx: Transaction, folder_id: int, path: bytes = b"a.jpg", mark: int
 def uploads(tx: Transaction, *folders: int, seconds: float = 1, **options: Any) -> list[bytes]:
     """Claim one upload after another; return the paths."""
     found = []
-    while claimed := claims.claim_upload(tx, ME, NOW + seconds * SECOND, folder_ids=folders, **options):
+    while claimed := claim_upload(tx, ME, NOW + seconds * SECOND, folder_ids=folders, **options):
         found.append(claimed[1].path)
     return found
 
@@ -672,28 +689,28 @@ def test_an_upload_is_read_from_a_file_that_was_seen(tx: Transaction, drop: int)
 def test_a_claimed_content_is_not_claimed_again(tx: Transaction, drop: int) -> None:
     """Until the claim lapses nobody else works on the row."""
     admitted(tx, drop)
-    assert claims.claim_upload(tx, ME, NOW, folder_ids=[drop]) is not None
-    assert claims.claim_upload(tx, ANOTHER, NOW + TTL - SECOND, folder_ids=[drop]) is None
-    assert claims.claim_upload(tx, ANOTHER, NOW + TTL, folder_ids=[drop]) is not None
+    assert claim_upload(tx, ME, NOW, folder_ids=[drop]) is not None
+    assert claim_upload(tx, ANOTHER, NOW + TTL - SECOND, folder_ids=[drop]) is None
+    assert claim_upload(tx, ANOTHER, NOW + TTL, folder_ids=[drop]) is not None
 
 
 def test_a_renewed_claim_holds_on(tx: Transaction, drop: int) -> None:
     """The loop renews every claim of its run, of analyses and of files."""
     admitted(tx, drop)
     judged(tx, drop, b"b.jpg", 2)
-    claims.claim_upload(tx, ME, NOW, folder_ids=[drop])
+    claim_upload(tx, ME, NOW, folder_ids=[drop])
     claims.claim_deliveries(tx, ME, NOW + SECOND, drop, 10)
     claims.renew(tx, ME, NOW + 10 * SECOND)
     later = NOW + 20 * SECOND
-    assert claims.claim_upload(tx, ANOTHER, later, folder_ids=[drop]) is None
+    assert claim_upload(tx, ANOTHER, later, folder_ids=[drop]) is None
     assert [] == claims.claim_deliveries(tx, ANOTHER, later, drop, 10)
 
 
 def test_whoever_lost_a_claim_cannot_write(tx: Transaction, drop: int) -> None:
     """The token fences: an answer that comes after the claim was taken over changes nothing."""
     _, analysis = admitted(tx, drop)
-    claims.claim_upload(tx, ME, NOW, folder_ids=[drop])
-    claims.claim_upload(tx, ANOTHER, NOW + TTL, folder_ids=[drop])
+    claim_upload(tx, ME, NOW, folder_ids=[drop])
+    claim_upload(tx, ANOTHER, NOW + TTL, folder_ids=[drop])
     before = work.analysis(tx, analysis.id)
     assert work.advance(tx, analysis.id, Begun(), at(20), ME) is None
     assert before == work.analysis(tx, analysis.id)
@@ -713,8 +730,8 @@ def test_a_node_that_starts_frees_its_own_claims(tx: Transaction, drop: int) -> 
     """A restarted daemon goes on at once; what another host works on stays."""
     admitted(tx, drop)
     admitted(tx, drop, b"b.jpg", 2)
-    claims.claim_upload(tx, ME, NOW, folder_ids=[drop])
-    claims.claim_upload(tx, ANOTHER, NOW, folder_ids=[drop])
+    claim_upload(tx, ME, NOW, folder_ids=[drop])
+    claim_upload(tx, ANOTHER, NOW, folder_ids=[drop])
     claims.free(tx, NODE)
     assert [b"b.jpg"] == uploads(tx, drop, seconds=0)
 
@@ -722,7 +739,7 @@ def test_a_node_that_starts_frees_its_own_claims(tx: Transaction, drop: int) -> 
 def test_an_upload_whose_daemon_died_is_in_doubt(tx: Transaction, drop: int) -> None:
     """A claim that lapsed while it was sent is found, and brings Deferred."""
     admitted(tx, drop)
-    claimed = claims.claim_upload(tx, ME, NOW, folder_ids=[drop])
+    claimed = claim_upload(tx, ME, NOW, folder_ids=[drop])
     assert claimed is not None
     work.advance(tx, claimed[0].id, Begun(), at(), ME)
     assert [] == claims.lapsed(tx, NOW + TTL - SECOND)

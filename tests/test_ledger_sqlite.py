@@ -39,6 +39,7 @@ from identifai_watch.ledger import (
     views,
     work,
 )
+from identifai_watch.ledger.claims import Room
 from identifai_watch.ledger.intake import Arrival, Content
 from identifai_watch.ledger.work import Claimant, Step
 
@@ -538,8 +539,10 @@ IN_ORDER = {
 """Where rows must come in their order from an index: sorting all that waits each round would cost too much."""
 
 QUERIES: dict[str, Callable[[sa.Connection], object]] = {
-    "claim_upload": lambda tx: claims.claim_upload(tx, ME, NOW, folder_ids=[1]),
-    "claim_oldest": lambda tx: claims.claim_upload(tx, ME, NOW, folder_ids=[1], oldest=True, at_most=10**8),
+    "claim_upload": lambda tx: claims.claim_uploads(tx, ME, NOW, folder_ids=[1], room=Room(turns=[False])),
+    "claim_oldest": lambda tx: claims.claim_uploads(
+        tx, ME, NOW, folder_ids=[1], room=Room(turns=[True], large=10**8)
+    ),
     "claim_polls": lambda tx: claims.claim_polls(tx, ME, NOW, Media.IMAGE, ahead=timedelta(0), limit=50),
     "due_polls": lambda tx: claims.due_polls(tx, NOW, Media.IMAGE, 50),
     "still_awaited": lambda tx: claims.still_awaited(

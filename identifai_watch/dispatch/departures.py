@@ -10,7 +10,7 @@ from threading import Lock
 from identifai_watch.api import Cancelled
 from identifai_watch.core import gate
 from identifai_watch.errors import LedgerAwayError
-from identifai_watch.ledger import budget
+from identifai_watch.ledger import Transaction, budget
 from identifai_watch.shift import Shift
 
 
@@ -25,6 +25,7 @@ class Departures:
         self._lock = Lock()
         self._waiting: Counter[int] = Counter()
         self._left: defaultdict[str, deque[datetime]] = defaultdict(deque)
+        self._unwritten: list[budget.Departure] = []
         self._upload_of: ContextVar[int | None] = ContextVar("upload_of", default=None)
         self._backlog: ContextVar[bool] = ContextVar("backlog", default=False)
 
@@ -54,6 +55,9 @@ class Departures:
         shift = self._shift
         if shift.stopping.is_set():
             raise Cancelled
+        if not self._is_limited(method):
+            self._note(method)
+            return
         try:
             with shift.ledger.write() as tx:
                 instant = budget.depart(tx, method, shift.limits, shift.clock(), backlog=self._backlog.get())
@@ -81,6 +85,24 @@ class Departures:
             while len(left) > max((window.count for window in windows), default=0):
                 left.popleft()
         return None
+
+    def _is_limited(self, method: str) -> bool:
+        limits = self._shift.limits
+        return bool(limits.windows(method)) or (method == "POST" and limits.posts_per_day > 0)
+
+    def _note(self, method: str) -> None:
+        """Note a request that nothing limits; it is written down with the loop's next round, for whoever counts them."""
+        now = self._shift.clock()
+        with self._lock:
+            self._unwritten.append(budget.Departure(at=now, method=method, backlog=self._backlog.get()))
+        if method == "POST":
+            self._leave()
+
+    def write(self, tx: Transaction) -> None:
+        """Write down what left while nothing limited it; called in the loop."""
+        with self._lock:
+            departed, self._unwritten = self._unwritten, []
+        budget.log(tx, departed)
 
     def _leave(self) -> None:
         folder_id = self._upload_of.get()

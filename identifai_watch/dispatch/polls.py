@@ -132,9 +132,10 @@ class Polls:
         self._asking.discard(media)
         shift = self._shift
         step = shift.step()
+        events = {row.id: polled.events.get(row.id, Unanswered("no answer", counts=False)) for row in batch}
+        advanced = work.advance_all(tx, events, step, shift.claimant)
         for row in batch:
-            event = polled.events.get(row.id, Unanswered("no answer", counts=False))
-            after = work.advance(tx, row.id, event, step, shift.claimant)
+            after = advanced.get(row.id)
             if after is not None and after.state is not row.state:
                 shift.log.info("answered", identifier=row.identifier, state=after.state, reason=after.reason)
             if after is not None and after.state is AnalysisState.QUEUED:

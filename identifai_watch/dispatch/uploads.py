@@ -1,6 +1,6 @@
 """Uploads: which content goes next, when it may go, and what came of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -10,9 +10,19 @@ from identifai_watch.api import Api
 from identifai_watch.brakes import Brake, allowed
 from identifai_watch.candidates import BIG
 from identifai_watch.core import gate
-from identifai_watch.core.events import Begun, Deferred, Overdue, Refused, Unsent, Uploaded
+from identifai_watch.core.events import (
+    AccountEvent,
+    AnalysisEvent,
+    Begun,
+    Deferred,
+    Healthy,
+    Overdue,
+    Refused,
+    Unsent,
+    Uploaded,
+)
 from identifai_watch.core.health import Health
-from identifai_watch.core.model import Analysis, File
+from identifai_watch.core.model import AccountState, Analysis, File
 from identifai_watch.dispatch import missing
 from identifai_watch.dispatch.departures import Departures
 from identifai_watch.dispatch.standing import Standing
@@ -24,6 +34,9 @@ from identifai_watch.workers import Job
 
 HORIZON = timedelta(seconds=1)
 """A request is begun when its instant is at most this far ahead: a newer file must not wait behind it for long."""
+
+AHEAD = 2
+"""Where nothing limits the posts so many times the slots are begun: a thread that is done has the next one at hand."""
 
 OLDEST_EVERY = 4
 """One upload in so many takes the content that has waited longest, so that nothing starves."""
@@ -101,62 +114,84 @@ class Uploads:
 
         ``in_flight`` are the other requests under way: while the network is in doubt, one at a time finds out.
         """
-        shift = self._shift
+        self._departures.write(tx)
         paused = {pause.folder_id for pause in holds.pauses(tx)}
         reachable = [key for key, one in self._intakes.items() if _is_near(one) and key not in paused]
-        while reachable and self.in_flight < shift.config.api.uploads:
-            now = shift.clock()
-            if not gate.may_submit(budget.account(tx), now, self.in_flight + in_flight):
-                return
-            if not has_instant(tx, shift, "POST", self._departures.waiting(reachable)):
-                return
-            claimed = self._claim(tx, reachable)
-            if claimed is None:
-                return
-            self._begin(tx, *claimed)
+        room = self._room(tx, reachable, in_flight) if reachable else 0
+        if room > 0:
+            self._begin(tx, self._claim(tx, reachable, room))
 
-    def _claim(self, tx: Transaction, reachable: list[int]) -> tuple[Analysis, File] | None:
-        """Claim the content whose turn it is, within the purse and the slots for large files."""
+    def _room(self, tx: Transaction, reachable: list[int], in_flight: int) -> int:
+        """Return how many uploads may begin now: slots, what the gate lets through, and instants within the horizon."""
+        shift = self._shift
+        account, now = budget.account(tx), shift.clock()
+        if not gate.may_submit(account, now, self.in_flight + in_flight):
+            return 0
+        windows = shift.limits.windows("POST")
+        # Where nothing keeps them waiting some more are handed out, so that no thread waits for the loop.
+        slots = shift.config.api.uploads * (1 if windows else AHEAD) - self.in_flight
+        if account.holds or account.state is AccountState.PAUSED:
+            slots = min(slots, 1)
+        return min(slots, instants_left(tx, shift, "POST", self._departures.waiting(reachable), slots))
+
+    def _claim(self, tx: Transaction, reachable: list[int], room: int) -> list[tuple[Analysis, File]]:
+        """Claim the contents whose turn it is, within the purse and the slots for large files."""
         shift = self._shift
         waiting = self._departures.waiting(reachable)
         now = shift.clock()
         purse = budget.purse(tx, shift.limits, now)
-        if purse.left is not None and purse.left <= waiting:
-            return None
+        if purse.left is not None:
+            room = min(room, purse.left - waiting)
+        of_backlog = None if purse.backlog_left is None else max(0, purse.backlog_left - waiting)
         large = sum(flight.analysis.size > BIG for flight in self._near())
-        return claims.claim_upload(
-            tx,
-            shift.claimant,
-            now,
-            folder_ids=reachable,
-            oldest=self._begun % OLDEST_EVERY == OLDEST_EVERY - 1,
-            backlog=shift.is_backlogs_hour() and (purse.backlog_left is None or purse.backlog_left > waiting),
-            at_most=BIG if large >= max(1, shift.config.api.uploads - 1) else None,
+        turns = [(self._begun + turn) % OLDEST_EVERY == OLDEST_EVERY - 1 for turn in range(room)]
+        if not turns:
+            return []
+        wanted = claims.Room(
+            turns=turns,
+            backlog=of_backlog if shift.is_backlogs_hour() else 0,
+            large=BIG,
+            most_large=max(0, max(1, shift.config.api.uploads - 1) - large),
             least_priority=shift.least_priority,
         )
+        return claims.claim_uploads(tx, shift.claimant, now, folder_ids=reachable, room=wanted)
 
-    def _begin(self, tx: Transaction, analysis: Analysis, file: File) -> None:
-        """Commit that an upload begins, and plan it: it starts after the commit."""
+    def _begin(self, tx: Transaction, claimed: Sequence[tuple[Analysis, File]]) -> None:
+        """Commit that uploads begin, and plan them: they start after the commit."""
         shift = self._shift
-        begun = work.advance(tx, analysis.id, Begun(), shift.step(), shift.claimant)
-        if begun is None:
-            return
-        intake = next(intake for intake in self._intakes.values() if intake.folder.name == file.folder)
-        flight = Flight(analysis=begun, file=file, intake=intake)
-        self._begun += 1
-        self._flights[begun.id] = flight
-        self._departures.begun(intake.folder_id)
+        events = {analysis.id: Begun() for analysis, _ in claimed}
+        begun = work.advance_all(tx, events, shift.step(), shift.claimant)
         # While nothing gets through, each attempt is like the last one.
-        say = shift.log.debug if budget.account(tx).holds else shift.log.info
-        say("upload begins", folder=file.folder, path=file.path, sha256=begun.sha256.hex(), doubt=begun.doubt)
-        shift.workers.plan(
+        say = shift.log.debug if claimed and budget.account(tx).holds else shift.log.info
+        for analysis, file in claimed:
+            sending = begun.get(analysis.id)
+            if sending is None:
+                continue
+            intake = next(one for one in self._intakes.values() if one.folder.name == file.folder)
+            flight = Flight(analysis=sending, file=file, intake=intake)
+            self._begun += 1
+            self._flights[sending.id] = flight
+            self._departures.begun(intake.folder_id)
+            say(
+                "upload begins",
+                folder=file.folder,
+                path=file.path,
+                sha256=sending.sha256.hex(),
+                doubt=sending.doubt,
+            )
+            self._plan(flight)
+
+    def _plan(self, flight: Flight) -> None:
+        self._shift.workers.plan(
             Job(
-                lane=f"{file.folder}/upload",
+                lane=f"{flight.file.folder}/upload",
                 label=flight.label,
                 work=partial(self._upload, flight),
                 then=partial(self._sent, flight),
                 failed=partial(self._failed, flight),
-                threads=shift.config.api.uploads,
+                threads=self._shift.config.api.uploads,
+                about=flight,
+                gather=self._all_sent,
             )
         )
 
@@ -189,26 +224,35 @@ class Uploads:
         )
 
     def _sent(self, flight: Flight, tx: Transaction, sent: Sent) -> None:
-        """Write what came of an upload, for the row, for the account and for the file."""
-        analysis, file, intake = flight.analysis, flight.file, flight.intake
-        self._flights.pop(analysis.id, None)
+        """Write what came of one upload."""
+        self._all_sent(tx, [(flight, sent)])
+
+    def _all_sent(self, tx: Transaction, landed: Sequence[tuple[Flight, Sent]]) -> None:
+        """Write what came of uploads, for the rows, for the account and for the files."""
         shift = self._shift
-        event = sent.reading.event or Unsent("no answer")
-        if isinstance(event, Uploaded):
-            event = Uploaded(event.identifier, sent_name=sent.sent_name, ref_id=sent.ref_id)
         step = shift.step()
-        if work.advance(tx, analysis.id, event, step, shift.claimant) is None:
-            shift.log.warning("claim lost", sha256=analysis.sha256.hex())
-        self._standing.advance(tx, sent.reading.account)
-        if isinstance(event, Uploaded | Refused):
+        events = {flight.analysis.id: _event_of(sent) for flight, sent in landed}
+        after = work.advance_all(tx, events, step, shift.claimant)
+        if any(isinstance(event, Uploaded | Refused) for event in events.values()):
             self._standing.terms_hold(tx)
-        self._say(file, event)
-        if sent.changed:
-            missing.changed(tx, intake, file, step)
-        if sent.missing:
-            missing.not_found(tx, intake, file, step)
-        if sent.unavailable is not None:
-            intake.patrol.out_of_reach(sent.unavailable)
+        said: AccountEvent | None = None
+        for flight, sent in landed:
+            analysis, file, intake = flight.analysis, flight.file, flight.intake
+            self._flights.pop(analysis.id, None)
+            if analysis.id not in after:
+                shift.log.warning("claim lost", sha256=analysis.sha256.hex())
+            # That it answers, several times over, is worth one line.
+            if sent.reading.account != said or not isinstance(said, Healthy):
+                said = sent.reading.account
+                self._standing.advance(tx, said)
+            event = events[analysis.id]
+            self._say(file, event)
+            if sent.changed:
+                missing.changed(tx, intake, file, step)
+            if sent.missing:
+                missing.not_found(tx, intake, file, step)
+            if sent.unavailable is not None:
+                intake.patrol.out_of_reach(sent.unavailable)
 
     def _say(self, file: File, event: object) -> None:
         """Log what came of an upload, in a fixed phrase."""
@@ -243,11 +287,20 @@ def _is_near(intake: Intake) -> bool:
     return intake.patrol.health is not Health.UNAVAILABLE
 
 
-def has_instant(tx: Transaction, shift: Shift, method: str, waiting: int) -> bool:
-    """Tell whether one more request could leave within the horizon, behind those that wait already."""
+def _event_of(sent: Sent) -> AnalysisEvent:
+    """Return what came of an upload, with what was sent along."""
+    event = sent.reading.event or Unsent("no answer")
+    if isinstance(event, Uploaded):
+        return Uploaded(event.identifier, sent_name=sent.sent_name, ref_id=sent.ref_id)
+    return event
+
+
+def instants_left(tx: Transaction, shift: Shift, method: str, waiting: int, most: int) -> int:
+    """Count the requests, up to ``most``, that could leave within the horizon, behind those that wait already."""
     windows = shift.limits.windows(method)
-    if not windows:
-        return True
+    if not windows or most <= 0:
+        return most
     now = shift.clock()
     latest = budget.sent(tx, method, now, latest=max(window.count for window in windows))
-    return gate.instants(latest, windows, now, waiting + 1)[-1] <= now + HORIZON
+    instants = gate.instants(latest, windows, now, waiting + most)[waiting:]
+    return sum(instant <= now + HORIZON for instant in instants)

@@ -1,6 +1,7 @@
 """The requests made and the account's one row: what the gate decides from, in one transaction with its answer."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,19 @@ if TYPE_CHECKING:
 _KEEP = gate.DAY + timedelta(minutes=5)
 _AHEAD = timedelta(minutes=10)
 """No request takes an instant further ahead than this: what stands there was written by a clock that was wrong."""
+
+
+_ACCOUNT = sa.select(schema.account)
+_LOG = sa.insert(requests)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Departure:
+    """A request that left at an instant, in the backlog's name or not."""
+
+    at: datetime
+    method: str
+    backlog: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +69,12 @@ def depart(
     return instant
 
 
+def log(tx: sa.Connection, departed: Sequence[Departure]) -> None:
+    """Write down requests that left while nothing limited them."""
+    if departed:
+        tx.execute(_LOG, [asdict(one) for one in departed])
+
+
 def purse(tx: sa.Connection, limits: Limits, now: datetime) -> Purse:
     """Return what the sliding day's purse has left."""
     whole, share = limits.purse(backlog=False), limits.purse(backlog=True)
@@ -85,7 +105,7 @@ def prune(tx: sa.Connection, now: datetime) -> None:
 
 def account(tx: sa.Connection) -> Account:
     """Return the account as the ledger knows it."""
-    return rows.account(tx.execute(sa.select(schema.account)).first())
+    return rows.account(tx.execute(_ACCOUNT).first())
 
 
 def advance_account(

@@ -5,14 +5,16 @@ write any more. What comes of the work is left to ``work``.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
 from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Media
 from identifai_watch.ledger import rows, work
-from identifai_watch.ledger.schema import analyses, files
+from identifai_watch.ledger.schema import Instant, analyses, files
 from identifai_watch.ledger.work import PRESENT, Claimant, Delivery
 
 TTL = timedelta(seconds=15)
@@ -20,6 +22,80 @@ TTL = timedelta(seconds=15)
 
 FURTHEST = timedelta(minutes=15)
 """Nothing is put off for so long: neither a backoff nor the expectation of a verdict."""
+
+
+def _is_free(table: sa.Table, now: datetime | sa.BindParameter[datetime]) -> sa.ColumnElement[bool]:
+    return sa.or_(table.c.claimed_until.is_(None), table.c.claimed_until <= now)
+
+
+# Statements that each round asks are built once: to build one anew costs several times what it costs to carry it out.
+_NOW: sa.BindParameter[datetime] = sa.bindparam("now", type_=Instant)
+_MOST: sa.BindParameter[int] = sa.bindparam("most")
+_IDS: sa.BindParameter[list[int]] = sa.bindparam("ids", expanding=True)
+_IN_FOLDERS = files.c.folder_id.in_(sa.bindparam("folders", expanding=True))
+_READ_FROM = (
+    rows.select_files()
+    .where(files.c.analysis_id.in_(_IDS), PRESENT, _IN_FOLDERS)
+    .order_by(files.c.missing, files.c.id)
+)
+_CLAIMS: Mapping[sa.Table, sa.Update] = {
+    table: sa.update(table).where(table.c.id.in_(_IDS)) for table in (analyses, files)
+}
+_LAPSED = sa.select(*rows.ANALYSIS_COLUMNS).where(
+    analyses.c.state == AnalysisState.SENDING, _is_free(analyses, _NOW)
+)
+_OVERDUE = (
+    sa.select(*rows.ANALYSIS_COLUMNS)
+    .where(
+        analyses.c.state == AnalysisState.AWAITING,
+        analyses.c.deadline <= _NOW,
+        analyses.c.due.is_not(None),
+        _is_free(analyses, _NOW),
+    )
+    .limit(_MOST)
+)
+_OF_FOLDER = rows.select_files().where(
+    files.c.folder_id == sa.bindparam("folder"),
+    _is_free(files, _NOW),
+    files.c.id.not_in(sa.bindparam("but", expanding=True)),
+)
+_DELIVERIES = (
+    _OF_FOLDER.where(files.c.state == FileState.WAITING, files.c.due <= _NOW)
+    .order_by(files.c.priority.desc(), files.c.due)
+    .limit(_MOST)
+)
+_ORPHANS = _OF_FOLDER.where(files.c.orphan_due <= _NOW).order_by(files.c.orphan_due).limit(_MOST)
+_AWAITED = sa.select(*rows.ANALYSIS_COLUMNS).where(
+    analyses.c.state == AnalysisState.AWAITING,
+    analyses.c.media == sa.bindparam("kind"),
+    _is_free(analyses, _NOW),
+    analyses.c.due <= sa.bindparam("until", type_=Instant),
+)
+_STILL_AWAITED = _AWAITED.order_by(analyses.c.due).limit(_MOST)
+_DUE_POLLS = sa.select(sa.func.count()).select_from(
+    _AWAITED.with_only_columns(analyses.c.id).limit(_MOST).subquery()
+)
+_HEATMAPS = (
+    sa.select(*rows.ANALYSIS_COLUMNS)
+    .where(analyses.c.heatmap_due <= _NOW, _is_free(analyses, _NOW))
+    .order_by(analyses.c.heatmap_due)
+    .limit(1)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How many uploads may begin, and of what: one for each of ``turns``, which say whether it is that of the oldest.
+
+    At most ``backlog`` are of what was there before the daemon, at most ``most_large`` are of more than ``large`` bytes;
+    what has less than ``least_priority`` is passed over. None is without limit.
+    """
+
+    turns: Sequence[bool]
+    backlog: int | None = None
+    large: int | None = None
+    most_large: int = 0
+    least_priority: int | None = None
 
 
 def free(tx: sa.Connection, node: str) -> None:
@@ -41,45 +117,54 @@ def renew(tx: sa.Connection, claimant: Claimant, now: datetime) -> None:
         tx.execute(sa.update(table).where(mine).values(claimed_until=now + TTL))
 
 
-def claim_upload(
+def claim_uploads(
     tx: sa.Connection,
     claimant: Claimant,
     now: datetime,
     *,
     folder_ids: Collection[int],
-    oldest: bool = False,
-    backlog: bool = True,
-    at_most: int | None = None,
-    least_priority: int | None = None,
-) -> tuple[Analysis, File] | None:
-    """Claim the content to send next, with a file of ``folder_ids`` to read it from.
+    room: Room,
+) -> list[tuple[Analysis, File]]:
+    """Claim the contents to send next, as there is ``room``, each with a file of ``folder_ids`` to read it from.
 
-    A hot folder first, then news before the backlog, then the newest; with ``oldest`` the one of all that has
-    waited longest. Without ``backlog`` only what came while the daemon ran; ``at_most`` is the largest size in bytes; what has less than
-    ``least_priority`` is passed over.
+    A hot folder first, then news before the backlog, then the newest; where it is the turn of the oldest, that of all
+    which has waited longest.
     """
-    queries = [
-        _uploads(now, folder_ids, oldest=oldest, backlog=part, at_most=at_most)
-        for part in ((False, True) if backlog else (False,))
-    ]
-    if least_priority is not None:
-        queries = [query.where(analyses.c.priority >= least_priority) for query in queries]
-    found = [rows.analysis(row) for query in queries if (row := tx.execute(query).first()) is not None]
-    if not found:
-        return None
-    if oldest:
-        analysis = min(found, key=lambda one: one.noticed_at)
-    else:
-        analysis = max(found, key=lambda one: (one.priority, not one.backlog, one.noticed_at))
-    file = _present_file(tx, analysis.id, folder_ids)
-    _claim(tx, analyses, [analysis.id], claimant, now)
-    return analysis, file
+    turns, backlog, large, most_large = room.turns, room.backlog, room.large, room.most_large
+    lines = {
+        oldest: _line(
+            tx,
+            oldest=oldest,
+            halves=(False,) if backlog == 0 else (False, True),
+            bounds={
+                "now": now,
+                "folders": list(folder_ids),
+                "most": len(turns),
+                "at_most": large if most_large == 0 else None,
+                "least": room.least_priority,
+            },
+        )
+        for oldest in set(turns)
+    }
+    picked: dict[int, Analysis] = {}
+    for oldest in turns:
+        for one in lines[oldest]:
+            of_backlog = sum(other.backlog for other in picked.values())
+            of_large = sum(large is not None and other.size > large for other in picked.values())
+            is_over = large is not None and one.size > large and of_large >= most_large
+            if one.id in picked or is_over or (one.backlog and backlog is not None and of_backlog >= backlog):
+                continue
+            picked[one.id] = one
+            break
+    read_from = _present_files(tx, list(picked), folder_ids)
+    _claim(tx, analyses, list(picked), claimant, now)
+    return [(analysis, read_from[number]) for number, analysis in picked.items()]
 
 
 def due_polls(tx: sa.Connection, now: datetime, media: Media, limit: int) -> int:
     """Count the awaiting analyses of one kind that are due and that nobody asks for, up to ``limit``."""
-    due = _awaited(media, now).where(analyses.c.due <= now).with_only_columns(analyses.c.id).limit(limit)
-    return tx.execute(sa.select(sa.func.count()).select_from(due.subquery())).scalar_one()
+    values = {"now": now, "until": now, "kind": media, "most": limit}
+    return int(tx.execute(_DUE_POLLS, values).scalar_one())
 
 
 def claim_polls(
@@ -97,8 +182,8 @@ def still_awaited(
     tx: sa.Connection, now: datetime, media: Media, *, ahead: timedelta, limit: int
 ) -> list[Analysis]:
     """Return the awaiting analyses of one kind that nobody asks for, by when they are due, within ``ahead``."""
-    query = _awaited(media, now).where(analyses.c.due <= now + ahead).order_by(analyses.c.due).limit(limit)
-    return [rows.analysis(row) for row in tx.execute(query)]
+    values = {"now": now, "until": now + ahead, "kind": media, "most": limit}
+    return [rows.analysis(row) for row in tx.execute(_STILL_AWAITED, values)]
 
 
 def put_off(tx: sa.Connection, dues: Mapping[int, datetime]) -> None:
@@ -115,12 +200,12 @@ def put_off(tx: sa.Connection, dues: Mapping[int, datetime]) -> None:
 
 def has_heatmap(tx: sa.Connection, now: datetime) -> bool:
     """Tell whether a heatmap is due that nobody fetches."""
-    return tx.execute(_heatmaps(now).limit(1)).first() is not None
+    return tx.execute(_HEATMAPS, {"now": now}).first() is not None
 
 
 def claim_heatmap(tx: sa.Connection, claimant: Claimant, now: datetime) -> Analysis | None:
     """Claim a judged analysis whose heatmap is due."""
-    found = tx.execute(_heatmaps(now).order_by(analyses.c.heatmap_due).limit(1)).first()
+    found = tx.execute(_HEATMAPS, {"now": now}).first()
     if found is None:
         return None
     _claim(tx, analyses, [found.id], claimant, now)
@@ -137,9 +222,8 @@ def claim_deliveries(
     but: Collection[int] = (),
 ) -> list[Delivery]:
     """Claim files of one folder whose verdict, or whose refusal, can be delivered; ``but`` those are passed over."""
-    is_due = sa.and_(files.c.state == FileState.WAITING, files.c.due <= now)
-    query = _of_folder(folder_id, now, but).where(is_due).order_by(files.c.priority.desc(), files.c.due)
-    return _claim_files(tx, query.limit(limit), claimant, now)
+    values = {"now": now, "folder": folder_id, "but": list(but), "most": limit}
+    return _claim_files(tx, _DELIVERIES, values, claimant, now)
 
 
 def claim_orphans(
@@ -152,21 +236,18 @@ def claim_orphans(
     but: Collection[int] = (),
 ) -> list[Delivery]:
     """Claim files of one folder that lie there no more, and whose sidecar is to be put aside; ``but`` those not."""
-    query = _of_folder(folder_id, now, but).where(files.c.orphan_due <= now).order_by(files.c.orphan_due)
-    return _claim_files(tx, query.limit(limit), claimant, now)
-
-
-def _of_folder(folder_id: int, now: datetime, but: Collection[int]) -> sa.Select[Any]:
-    """Select the files of a folder that nobody has claimed, ``but`` those."""
-    return rows.select_files().where(
-        files.c.folder_id == folder_id, _is_free(files, now), files.c.id.not_in(but)
-    )
+    values = {"now": now, "folder": folder_id, "but": list(but), "most": limit}
+    return _claim_files(tx, _ORPHANS, values, claimant, now)
 
 
 def _claim_files(
-    tx: sa.Connection, query: sa.Select[Any], claimant: Claimant, now: datetime
+    tx: sa.Connection,
+    query: sa.Select[Any],
+    values: Mapping[str, Any],
+    claimant: Claimant,
+    now: datetime,
 ) -> list[Delivery]:
-    found = [rows.file(row) for row in tx.execute(query)]
+    found = [rows.file(row) for row in tx.execute(query, values)]
     _claim(tx, files, [file.id for file in found], claimant, now)
     return work.deliveries(tx, found)
 
@@ -191,83 +272,66 @@ def next_due(tx: sa.Connection, now: datetime) -> datetime | None:
 
 def lapsed(tx: sa.Connection, now: datetime) -> list[Analysis]:
     """Return the uploads that nobody works on any more: what became of them is in doubt."""
-    query = sa.select(*rows.ANALYSIS_COLUMNS).where(
-        analyses.c.state == AnalysisState.SENDING, _is_free(analyses, now)
-    )
-    return [rows.analysis(row) for row in tx.execute(query)]
+    return [rows.analysis(row) for row in tx.execute(_LAPSED, {"now": now})]
 
 
 def overdue(tx: sa.Connection, now: datetime, limit: int = 100) -> list[Analysis]:
     """Return what has been awaited past its deadline and is not given up yet."""
-    query = (
-        sa.select(*rows.ANALYSIS_COLUMNS)
-        .where(
-            analyses.c.state == AnalysisState.AWAITING,
-            analyses.c.deadline <= now,
-            analyses.c.due.is_not(None),
-            _is_free(analyses, now),
-        )
-        .limit(limit)
-    )
-    return [rows.analysis(row) for row in tx.execute(query)]
+    return [rows.analysis(row) for row in tx.execute(_OVERDUE, {"now": now, "most": limit})]
 
 
-def _uploads(
-    now: datetime, folder_ids: Collection[int], *, oldest: bool, backlog: bool, at_most: int | None
-) -> sa.Select[Any]:
-    """Return the query for the next upload of the backlog, or of what came while the daemon ran.
+def _line(
+    tx: sa.Connection, *, oldest: bool, halves: Sequence[bool], bounds: Mapping[str, Any]
+) -> list[Analysis]:
+    """Return the first of those that wait for their upload, in the order in which they go."""
+    given = {name: value for name, value in bounds.items() if value is not None}
+    found: list[Analysis] = []
+    for backlog in halves:
+        query = _uploads(oldest=oldest, bounded=frozenset(given))
+        found += map(rows.analysis, tx.execute(query, given | {"half": backlog}))
+    if oldest:
+        return sorted(found, key=lambda one: one.noticed_at)
+    return sorted(found, key=lambda one: (one.priority, not one.backlog, one.noticed_at), reverse=True)
 
-    Each half is read in the order of an index. A content without a file in ``folder_ids`` is passed over: one
+
+@cache
+def _uploads(*, oldest: bool, bounded: frozenset[str]) -> sa.Select[Any]:
+    """Return the query for the next uploads of the backlog, or of what came while the daemon ran.
+
+    Each half is read in the order of an index. A content without a file in one of the folders is passed over: one
     folder that cannot be reached does not keep the others waiting.
     """
-    copies = sa.select(files.c.id).where(
-        files.c.analysis_id == analyses.c.id, PRESENT, files.c.folder_id.in_(folder_ids)
-    )
+    copies = sa.select(files.c.id).where(files.c.analysis_id == analyses.c.id, PRESENT, _IN_FOLDERS)
     query = sa.select(*rows.ANALYSIS_COLUMNS).where(
         analyses.c.state == AnalysisState.QUEUED,
-        analyses.c.backlog == backlog,
-        analyses.c.due <= now,
-        _is_free(analyses, now),
+        analyses.c.backlog == sa.bindparam("half"),
+        analyses.c.due <= _NOW,
+        _is_free(analyses, _NOW),
         copies.exists(),
     )
-    if at_most is not None:
-        query = query.where(analyses.c.size <= at_most)
+    if "at_most" in bounded:
+        query = query.where(analyses.c.size <= sa.bindparam("at_most"))
+    if "least" in bounded:
+        query = query.where(analyses.c.priority >= sa.bindparam("least"))
     if oldest:
-        return query.order_by(analyses.c.noticed_at).limit(1)
-    return query.order_by(analyses.c.priority.desc(), analyses.c.noticed_at.desc()).limit(1)
+        return query.order_by(analyses.c.noticed_at).limit(_MOST)
+    return query.order_by(analyses.c.priority.desc(), analyses.c.noticed_at.desc()).limit(_MOST)
 
 
-def _awaited(media: Media, now: datetime) -> sa.Select[Any]:
-    """Select the awaiting analyses of one kind that nobody asks for."""
-    return sa.select(*rows.ANALYSIS_COLUMNS).where(
-        analyses.c.state == AnalysisState.AWAITING, analyses.c.media == media, _is_free(analyses, now)
-    )
-
-
-def _heatmaps(now: datetime) -> sa.Select[Any]:
-    """Select the judged analyses whose heatmap is due and that nobody fetches."""
-    return sa.select(*rows.ANALYSIS_COLUMNS).where(analyses.c.heatmap_due <= now, _is_free(analyses, now))
-
-
-def _present_file(tx: sa.Connection, analysis_id: int, folder_ids: Collection[int]) -> File:
-    """Return a file of ``folder_ids`` that has the content of an analysis; one that the last scan saw, if any."""
-    query = (
-        rows.select_files()
-        .where(files.c.analysis_id == analysis_id, PRESENT, files.c.folder_id.in_(folder_ids))
-        .order_by(files.c.missing, files.c.id)
-        .limit(1)
-    )
-    return rows.file(tx.execute(query).one())
-
-
-def _is_free(table: sa.Table, now: datetime) -> sa.ColumnElement[bool]:
-    return sa.or_(table.c.claimed_until.is_(None), table.c.claimed_until <= now)
+def _present_files(
+    tx: sa.Connection, analysis_ids: Sequence[int], folder_ids: Collection[int]
+) -> dict[int, File]:
+    """Return a file of the folders for each content; one that the last scan saw, if any."""
+    if not analysis_ids:
+        return {}
+    found: dict[int, File] = {}
+    for file in map(rows.file, tx.execute(_READ_FROM, {"ids": analysis_ids, "folders": list(folder_ids)})):
+        if file.analysis_id is not None:
+            found.setdefault(file.analysis_id, file)
+    return found
 
 
 def _claim(tx: sa.Connection, table: sa.Table, ids: Sequence[int], claimant: Claimant, now: datetime) -> None:
     if ids:
-        tx.execute(
-            sa.update(table)
-            .where(table.c.id.in_(ids))
-            .values(claimed_by=claimant.node, claim=claimant.token, claimed_until=now + TTL)
-        )
+        values = {"claimed_by": claimant.node, "claim": claimant.token, "claimed_until": now + TTL}
+        tx.execute(_CLAIMS[table], {"ids": list(ids)} | values)
