@@ -973,9 +973,9 @@ def test_a_copy_of_a_rejudged_content_shares_the_newest_edition(tx: Transaction,
 def test_what_was_delivered_wrongly_by_now_is_delivered_anew(tx: Transaction, drop: int) -> None:
     """A decision that came while the delivery was under way is not lost."""
     file = delivered(tx, drop)
-    work.reroute(tx, file, lambda _: (Outcome.HUMAN, None), at(5))
+    work.reroute(tx, [file], lambda _: (Outcome.HUMAN, None), at(5))
     assert FileState.DELIVERED is again(tx, file).state
-    work.reroute(tx, file, lambda _: (Outcome.ARTIFICIAL, "decided"), at(5))
+    work.reroute(tx, [file], lambda _: (Outcome.ARTIFICIAL, "decided"), at(5))
     assert (FileState.WAITING, NOW + 5 * SECOND) == (again(tx, file).state, again(tx, file).due)
 
 

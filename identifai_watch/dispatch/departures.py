@@ -39,6 +39,11 @@ class Departures:
         with self._lock:
             self._waiting[folder_id] += 1
 
+    def not_leaving(self, folder_id: int) -> None:
+        """Count an upload no longer that was begun, and takes no instant."""
+        with self._lock:
+            self._waiting[folder_id] -= 1
+
     @contextmanager
     def upload(self, folder_id: int, *, backlog: bool) -> Iterator[None]:
         """Make the next POST of this thread an upload that was begun; ``backlog`` is whose purse it comes from."""

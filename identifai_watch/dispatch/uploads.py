@@ -10,6 +10,7 @@ from identifai_watch.api import Api
 from identifai_watch.brakes import Brake, allowed
 from identifai_watch.candidates import BIG
 from identifai_watch.core import gate
+from identifai_watch.core.answers import Reading
 from identifai_watch.core.events import (
     AccountEvent,
     AnalysisEvent,
@@ -44,11 +45,15 @@ OLDEST_EVERY = 4
 
 @dataclass(slots=True, kw_only=True)
 class Flight:
-    """One upload under way, of a file of ``intake``; ``is_closing`` once its closing boundary may have been written."""
+    """One upload under way, of a file of ``intake``; ``is_closing`` once its closing boundary may have been written.
+
+    ``round`` is the number of that in which it was begun.
+    """
 
     analysis: Analysis
     file: File
     intake: Intake
+    round: int
     is_closing: bool = False
 
     @property
@@ -83,6 +88,8 @@ class Uploads:
         self._intakes = intakes
         self._flights: dict[int, Flight] = {}
         self._begun = 0
+        self._round = 0
+        self._held_back = 0
         self._brake = Brake(lambda: shift.config.api.upload_rate)
 
     @property
@@ -159,6 +166,7 @@ class Uploads:
     def _begin(self, tx: Transaction, claimed: Sequence[tuple[Analysis, File]]) -> None:
         """Commit that uploads begin, and plan them: they start after the commit."""
         shift = self._shift
+        self._round += 1
         events = {analysis.id: Begun() for analysis, _ in claimed}
         begun = work.advance_all(tx, events, shift.step(), shift.claimant)
         # While nothing gets through, each attempt is like the last one.
@@ -168,7 +176,7 @@ class Uploads:
             if sending is None:
                 continue
             intake = next(one for one in self._intakes.values() if one.folder.name == file.folder)
-            flight = Flight(analysis=sending, file=file, intake=intake)
+            flight = Flight(analysis=sending, file=file, intake=intake, round=self._round)
             self._begun += 1
             self._flights[sending.id] = flight
             self._departures.begun(intake.folder_id)
@@ -196,10 +204,14 @@ class Uploads:
         )
 
     def _upload(self, flight: Flight) -> Sent:
-        """Send, in a thread of the file's folder."""
+        """Send, in a thread of the file's folder; not what was handed out ahead when the one before it was turned away."""
         shift, file, intake = self._shift, flight.file, flight.intake
+        if flight.round <= self._held_back:
+            self._departures.not_leaving(intake.folder_id)
+            event = Unsent("identifAI turned away the one before it", counts=False)
+            return Sent(reading=Reading(event=event), sent_name="", ref_id=None)
         with self._departures.upload(intake.folder_id, backlog=flight.analysis.backlog):
-            return duties.upload(
+            sent = duties.upload(
                 self._api,
                 flight.analysis,
                 Place(folder=intake.folder, path=file.lies_at or file.path, network=intake.patrol.network),
@@ -213,6 +225,9 @@ class Uploads:
                     closing=flight.close,
                 ),
             )
+        if not isinstance(sent.reading.account, Healthy | None):
+            self._held_back = self._round
+        return sent
 
     def _allowed(self, flight: Flight, most: int) -> int:
         """Wait until some of ``most`` bytes may be read and sent, and return how many; 0 to end it."""
