@@ -149,7 +149,7 @@ class Daemon:
             self._rest.mark()
             with shift.ledger.write() as tx:
                 is_begun = True
-                self._work(tx)
+                is_whole = self._work(tx)
         except LedgerAwayError as error:
             shift.workers.drop()
             if is_begun:
@@ -163,11 +163,15 @@ class Daemon:
         if self._wants_reload:
             self._wants_reload = False
             self._apply_reload()
-        self._rest.begin()
+        if is_whole:  # the others have not seen what somebody may have written meanwhile
+            self._rest.begin()
         self._vigil.feed()
 
-    def _work(self, tx: Transaction) -> None:
-        """Do one round: keep the claims, take in what came, obey, begin what is due; or only what files on their way in need."""
+    def _work(self, tx: Transaction) -> bool:
+        """Do one round: keep the claims, take in what came, obey, begin what is due.
+
+        Or only what files on their way in need; tell whether it was a whole one.
+        """
         if self._is_to_open:
             self._open(tx)
         is_whole = self._is_stirred()
@@ -182,6 +186,7 @@ class Daemon:
         if is_whole:
             self._dispatch.tick(tx)
             self._vigil.report(tx)
+        return is_whole
 
     def _take_in(self, tx: Transaction) -> None:
         """Do what the workers brought: what is gathered at once, or after a bug in that one by one like the rest."""

@@ -3,6 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
+from identifai_watch import daemon as daemons
 from identifai_watch.core.events import Barred, Resumed
 from identifai_watch.core.model import Fingerprint, Media, PauseReason
 from identifai_watch.daemon import Daemon
@@ -34,7 +37,7 @@ def queue(daemon: Daemon, due: datetime) -> None:
         folder = intake.folder(tx, "here", "drop")
         arrival = Arrival(folder_id=folder.id, path=b"a.jpg", fingerprint=shape, noticed_at=due)
         content = Content(sha256=bytes(32), media=Media.IMAGE, mime="image/jpeg", options="{}")
-        intake.admit(tx, arrival, content, daemon.shift.step(tx))
+        intake.admit(tx, arrival, content, daemon.shift.step())
 
 
 def rested(daemon: Daemon) -> bool:
@@ -56,6 +59,23 @@ def test_an_order_ends_a_rest(tmp_path: Path) -> None:
 
         assert {"state": "paused"} == wait_for(answer, "the order is carried out")
         wait_for(daemon._rest.lasts, "there is nothing to do again")
+
+
+def test_an_order_that_comes_with_an_event_is_seen_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A round that only takes in what was heard looks for no order: no rest begins after it."""
+    monkeypatch.setattr(daemons, "HINTS_FOR", 3600.0)
+    with house(tmp_path) as home, home.daemon(clock=lambda: NOW) as daemon:
+        wait_for(daemon._rest.lasts, "there is nothing to do")
+        number = ask(home, "pause")
+        daemon.shift.workers.tell(lambda _tx: None, stirs=False)
+
+        def answer() -> object:
+            with other(home) as ledger, ledger.read() as tx:
+                return desk.command(tx, number).answer
+
+        assert {"state": "paused"} == wait_for(answer, "the order is carried out")
 
 
 def test_a_daemon_at_rest_does_nothing(tmp_path: Path) -> None:
