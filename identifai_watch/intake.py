@@ -126,9 +126,10 @@ class Intake:
             self._digest()
 
     def _lets_news_pass(self) -> bool:
-        """Tell whether the scan that holds an archive is to wait: what is looked at or read meanwhile is all news."""
+        """Tell whether the scan that holds an archive is to wait: what is looked at or read meanwhile is news, and soon done."""
         is_holding = self.folder.existing is Existing.HOLD and not self._shift.once
-        return is_holding and self._unlisted != frozenset() and bool(self._looking or self._whole)
+        is_passing = bool(self._looking or self._digesting - self._digesting_big)
+        return is_holding and is_passing and self._unlisted != frozenset()
 
     def next_due(self) -> datetime | None:
         """Return when the next candidate or scan is due; an unavailable folder's candidates are not."""
