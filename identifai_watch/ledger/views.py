@@ -206,20 +206,25 @@ def queue(tx: sa.Connection) -> tuple[int, int]:
         .where(analyses.c.state == AnalysisState.QUEUED, analyses.c.due.is_not(None))
         .group_by(analyses.c.backlog)
     )
-    of_files = (
-        sa.select(files.c.backlog, sa.func.count())
-        .where(
-            sa.text(
-                "files.state = 'waiting' AND files.held = 0 AND files.analysis_id IS NULL AND files.refusal IS NULL"
-            ),
-            files.c.missing == 0,
-        )
-        .group_by(files.c.backlog)
+    # Folder by folder, for so the index of what is to be admitted serves: an archive that is held waits too.
+    to_admit = sa.text(
+        "files.state = 'waiting' AND files.held = 0 AND files.analysis_id IS NULL AND files.refusal IS NULL"
     )
+    of_files = (
+        sa.select(sa.func.count())
+        .select_from(files)
+        .where(files.c.folder_id == folders.c.id, to_admit, files.c.missing == 0)
+        .correlate(folders)
+    )
+    of_folders = sa.select(
+        *(of_files.where(files.c.backlog == backlog).scalar_subquery() for backlog in (False, True))
+    ).select_from(folders)
     number = {False: 0, True: 0}
-    for query in (of_contents, of_files):
-        for backlog, found in tx.execute(query):
-            number[backlog] += found
+    for backlog, found in tx.execute(of_contents):
+        number[backlog] += found
+    for fresh, old in tx.execute(of_folders):
+        number[False] += fresh
+        number[True] += old
     return number[False], number[True]
 
 
