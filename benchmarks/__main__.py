@@ -12,9 +12,22 @@ import click
 
 from benchmarks import figures
 from benchmarks.figures import Figure
+from benchmarks.plot import plot
 from benchmarks.soak import soak
 
-ROWS = ("digest", "scan", "latency", "budget", "polling", "burst", "big", "long_life", "commands", "idle")
+ROWS = (
+    "digest",
+    "scan",
+    "latency",
+    "budget",
+    "polling",
+    "throughput",
+    "burst",
+    "big",
+    "long_life",
+    "commands",
+    "idle",
+)
 """The modules that measure the numbers to reach, each by a function ``measure(*, small)`` that yields figures."""
 
 
@@ -72,6 +85,7 @@ def every(*, small: bool, target: Path | None) -> None:
 
 
 benchmarks.add_command(soak)
+benchmarks.add_command(plot)
 benchmarks.add_command(every)
 for row in ROWS:
     benchmarks.add_command(_command(row))

@@ -195,13 +195,15 @@ def pretended(*options: str, delay: float = 0.0, limits: bool = False) -> Iterat
         yield Pretended(line.split(" listens on ")[1].split(". ")[0], Process(popen))
 
 
-def wait_until(reached: Callable[[], bool], what: str, seconds: float = PATIENCE) -> float:
-    """Wait for ``reached``, looking every 20 ms; return how long that took, or fail with ``what``."""
+def wait_until(
+    reached: Callable[[], bool], what: str, seconds: float = PATIENCE, *, every: float = 0.02
+) -> float:
+    """Wait for ``reached``, looking ``every`` so many seconds; return how long that took, or fail with ``what``."""
     began = time.monotonic()
     while not reached():
         if time.monotonic() - began > seconds:
             raise click.ClickException(f"not within {seconds:.0f} s: {what}")
-        threading.Event().wait(0.02)
+        threading.Event().wait(every)
     return time.monotonic() - began
 
 

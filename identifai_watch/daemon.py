@@ -23,7 +23,7 @@ from identifai_watch.shift import Shift
 from identifai_watch.vigil import Vigil
 from identifai_watch.workers import Arrived, Gather
 
-LINGER = 0.008
+LINGER = 0.02
 """Seconds that a round waits for more while several uploads are under way."""
 
 HINTS_FOR = 0.5

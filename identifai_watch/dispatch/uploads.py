@@ -36,7 +36,7 @@ from identifai_watch.workers import Job
 HORIZON = timedelta(seconds=1)
 """A request is begun when its instant is at most this far ahead: a newer file must not wait behind it for long."""
 
-AHEAD = 2
+AHEAD = 4
 """Where nothing limits the posts so many times the slots are begun: a thread that is done has the next one at hand."""
 
 OLDEST_EVERY = 4
