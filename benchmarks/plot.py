@@ -40,7 +40,7 @@ PANELS: Sequence[Panel] = (
         "Questions for a verdict",
         "pending, submitted and done together",
         "GETs a verdict",
-        {"identifai-watch": ("polling", "GETs a verdict", "value")},
+        {"identifai-watch": ("polling", "", "value")},
     ),
 )
 

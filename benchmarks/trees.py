@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.running import Place
-from identifai_watch.ledger import Ledger, intake
+from identifai_watch.ledger import Ledger, archive, intake
 
 PER_DIRECTORY = 1000
 NODE = os.uname().nodename
@@ -32,7 +32,7 @@ def remember(place: Place) -> int:
     """Have the ledger hold every file of the folder as it is, its archive known; return the folder's number."""
     with Ledger(place.ledger_url, node=NODE) as ledger, ledger.write() as tx:
         folder = intake.folder(tx, NODE, "drop").id
-        intake.archived(tx, folder, datetime.now(UTC), 0, is_whole=True)
+        archive.archived(tx, folder, datetime.now(UTC), 0, is_whole=True)
     with closing(sqlite3.connect(place.ledger_url.removeprefix("sqlite:///"))) as connection:
         connection.execute("PRAGMA synchronous=OFF")
         connection.executemany(

@@ -32,15 +32,10 @@ from identifai_watch.folder.rules import why_not_file
 from identifai_watch.folder.scan import Back, Changed, Finding, Missing, New, Summary, Unlisted
 from identifai_watch.folder.watch import Notice, NoticeKind
 from identifai_watch.idle import idle_io
-from identifai_watch.ledger import Transaction, intake
-from identifai_watch.ledger.intake import (
-    LASTING,
-    LEFT_AS_OLD,
-    LEFT_BY_NAME,
-    LEFT_WITHDRAWN,
-    Arrival,
-    Content,
-)
+from identifai_watch.ledger import Transaction, admission, archive, intake, whereabouts
+from identifai_watch.ledger.admission import Content
+from identifai_watch.ledger.intake import LASTING, LEFT_AS_OLD, LEFT_BY_NAME, LEFT_WITHDRAWN
+from identifai_watch.ledger.whereabouts import Arrival
 from identifai_watch.patrol import Findings, Patrol
 from identifai_watch.places import rules_key, rules_of
 from identifai_watch.shift import Shift
@@ -161,11 +156,11 @@ class Intake:
     def offer(self, tx: Transaction, path: bytes, priority: int) -> None:
         """Take one path first in line, whatever events say: the operator named it."""
         intake.unleave(tx, self.folder_id, [path])
-        row = intake.at_place(tx, self.folder_id, path)
+        row = whereabouts.at_place(tx, self.folder_id, path)
         if row is not None and row.held:
-            intake.release_one(tx, row.id, priority)
+            archive.release_one(tx, row.id, priority)
         if row is not None and row.analysis_id is not None:
-            intake.hasten(tx, row.analysis_id, priority)
+            archive.hasten(tx, row.analysis_id, priority)
         settling = self._candidates.get(path)
         if settling is not None:
             settling.hasten(priority)
@@ -258,7 +253,7 @@ class Intake:
         if self.patrol.is_closed.is_set():
             return  # a reload put others in its place, which look for themselves
         now = self._shift.clock()
-        unknown = intake.strange(tx, self.folder_id, looks.items)
+        unknown = whereabouts.strange(tx, self.folder_id, looks.items)
         for path, found in looks.found[looks.taken :]:
             if isinstance(found, Look):
                 if path not in unknown:
@@ -310,7 +305,7 @@ class Intake:
             case MissingError():
                 self._not_there(tx, path)
             case str() | NotRegularError():
-                self._leave_released(tx, intake.at_place(tx, self.folder_id, path), str(found))
+                self._leave_released(tx, whereabouts.at_place(tx, self.folder_id, path), str(found))
                 self._log.debug("left alone", path=path, reason=str(found))
             case _:
                 self._put_off(path, str(found))
@@ -321,7 +316,7 @@ class Intake:
         """Have the directory of a known file looked into that is not there: only a scan says what is gone."""
         if not self._scans:
             intake.missed(tx, self.folder_id, [path], self._shift.step())
-        elif intake.at_place(tx, self.folder_id, path) or intake.left_as(tx, self.folder_id, path):
+        elif whereabouts.at_place(tx, self.folder_id, path) or intake.left_as(tx, self.folder_id, path):
             self.patrol.look_into(path.rpartition(b"/")[0])
 
     def _settled(self, tx: Transaction, path: bytes, entry: Entry, found: Look) -> None:
@@ -334,7 +329,7 @@ class Intake:
                     self._whole.put(path, entry)
             case media.Reject(reason=reason, media=kind):
                 arrival = replace(self._arrival(path, entry, found.fingerprint), media=kind)
-                intake.refuse(tx, arrival, reason, self._rules_key, step)
+                admission.refuse(tx, arrival, reason, self._rules_key, step)
                 self._log.info("refused here", path=path, reason=reason)
             case media.Leave(reason=reason):
                 intake.leave(tx, self._arrival(path, entry, found.fingerprint), reason, self._rules_key, step)
@@ -346,7 +341,7 @@ class Intake:
         left = intake.left_as(tx, self.folder_id, path)
         if left is not None:
             return left[0] in {self._rules_key, *LASTING} and left[1].is_like(fingerprint, within)
-        row = intake.at_place(tx, self.folder_id, path)
+        row = whereabouts.at_place(tx, self.folder_id, path)
         if row is None or not row.fingerprint.is_like(fingerprint, within):
             return False
         if row.held or (row.analysis_id is None and row.refusal is None):
@@ -426,7 +421,7 @@ class Intake:
         if self.patrol.is_closed.is_set():
             return
         whole: list[tuple[Arrival, Content]] = []
-        unknown = intake.strange(tx, self.folder_id, [path for path, _ in digests.items])
+        unknown = whereabouts.strange(tx, self.folder_id, [path for path, _ in digests.items])
         for (path, entry), found in zip(digests.items, digests.found, strict=True):
             # What was noticed again meanwhile settles anew.
             if self._whole.is_current(path, entry):
@@ -485,7 +480,7 @@ class Intake:
         return [(self._arrival(path, entry, found.fingerprint), content)]
 
     def _admit(self, tx: Transaction, whole: Sequence[tuple[Arrival, Content]]) -> None:
-        for path, row in intake.admit_all(tx, whole, self._shift.step()).items():
+        for path, row in admission.admit_all(tx, whole, self._shift.step()).items():
             sha256 = None if row.sha256 is None else row.sha256.hex()
             self._log.info("admitted", path=path, sha256=sha256, media=row.media, duplicate=row.duplicate)
 
@@ -506,7 +501,7 @@ class Intake:
         """Have a whole file wait in the ledger if it is of the backlog, and this is not its hour; tell whether it does."""
         if not entry.backlog or entry.look is None or self._shift.is_backlogs_hour():
             return False
-        return intake.lay_by(tx, self._arrival(path, entry, entry.look.fingerprint))
+        return archive.lay_by(tx, self._arrival(path, entry, entry.look.fingerprint))
 
     def _let_go(self, tx: Transaction) -> None:
         """Let the files go unchecked that have waited too long; a run that waits for all verdicts lets none go."""
@@ -523,7 +518,7 @@ class Intake:
         # Outside of its hours the backlog is read and passed over: what is new of what waits comes before it.
         is_open = self._shift.is_backlogs_hour()
         self._released_at = now + timedelta(seconds=1 if is_open else 10)
-        for row in intake.to_admit(tx, self.folder_id, room):
+        for row in archive.to_admit(tx, self.folder_id, room):
             if self._is_on_its_way(row.path) or (row.backlog and not is_open):
                 continue
             reason = why_not_file(row.path, self._rules)
@@ -581,22 +576,22 @@ class Intake:
                     missing.append(path)
                 case Unlisted() | Summary():
                     pass
-        intake.hold(tx, held)
+        archive.hold(tx, held)
         gone = intake.missed(tx, self.folder_id, missing, step)
         if gone:
             self._log.info("files gone", files=gone)
 
     def _rests(self, tx: Transaction, finding: Changed) -> bool:
         """Let a file of the archive rest whose mode or inode is another now: that is no news to be paid for."""
-        row = intake.at_place(tx, self.folder_id, finding.path)
+        row = whereabouts.at_place(tx, self.folder_id, finding.path)
         seen = finding.fingerprint
         if row is None:
             return self._stays_left(tx, finding)
-        if not intake.rests(row):
+        if not whereabouts.rests(row):
             return False
         if not seen.is_as_written(row.fingerprint, self.folder.timestamp_granularity):
             return False
-        intake.touch(tx, row.id, seen)
+        whereabouts.touch(tx, row.id, seen)
         intake.seen(tx, self.folder_id, [finding.path], self._shift.step())
         return True
 
@@ -629,7 +624,7 @@ class Intake:
             case Existing.HOLD if arrival.media is not None:
                 return [arrival]
             case Existing.JUDGE if not self._shift.is_backlogs_hour() and arrival.media is not None:
-                intake.lay_by(tx, arrival)
+                archive.lay_by(tx, arrival)
             case Existing.IGNORE:
                 intake.leave(tx, arrival, IGNORED, LEFT_AS_OLD, self._shift.step())
             case _:
@@ -661,7 +656,7 @@ class Intake:
         if not is_first and not is_whole:
             return
         above = self.folder.existing_hold_above
-        held = intake.archived(tx, self.folder_id, self._shift.clock(), above, is_whole=is_whole)
+        held = archive.archived(tx, self.folder_id, self._shift.clock(), above, is_whole=is_whole)
         if held:
             self._log.warning("archive held", files=held, remedy="identifai-watch backlog release")
 

@@ -22,7 +22,7 @@ from identifai_watch.core.model import (
     Label,
     PauseReason,
 )
-from identifai_watch.ledger import Transaction, budget, holds, intake, withdrawals, work
+from identifai_watch.ledger import Transaction, archive, budget, holds, intake, withdrawals, work
 from identifai_watch.ledger.desk import Command
 from identifai_watch.ledger.work import Step
 
@@ -161,7 +161,7 @@ def _release(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answe
     """Release held files, the newest first."""
     newer = arguments.get("newer_than")
     folder_id = None if arguments.get("folder") is None else _folder_id(tx, arguments)
-    released = intake.release(
+    released = archive.release(
         tx,
         step,
         folder_id=folder_id,

@@ -282,7 +282,7 @@ def _within(owner: Any, name: str, what: str, *, unless: Collection[str] = ()) -
 
 def _commits(killer: Killer) -> None:
     """Note what each transaction writes, and pass its points before and after its COMMIT."""
-    from identifai_watch.ledger import Ledger, budget, claims, desk, intake, work  # noqa: PLC0415 - after the fork
+    from identifai_watch.ledger import Ledger, archive, budget, claims, desk, intake, work  # noqa: PLC0415 - after the fork
 
     real = Ledger.write
 
@@ -301,13 +301,13 @@ def _commits(killer: Killer) -> None:
     _then(work, "record", lambda _, _tx, _step, event, **__: event if isinstance(event, str) else None)
     _then(work, "record_admitted", lambda *_: "admitted")
     _then(work, "keep_heatmap", lambda *_, **__: "heatmap kept")
-    for name, noted in (
-        ("pin", "root pinned"),
-        ("hold", "held"),
-        ("archived", "archive known"),
-        ("leave", "left alone"),
+    for owner, name, noted in (
+        (intake, "pin", "root pinned"),
+        (archive, "hold", "held"),
+        (archive, "archived", "archive known"),
+        (intake, "leave", "left alone"),
     ):
-        _then(intake, name, lambda *_, noted=noted, **__: noted)
+        _then(owner, name, lambda *_, noted=noted, **__: noted)
     for name, noted in (
         ("claim_polls", "polls claimed"),
         ("claim_deliveries", "deliveries claimed"),

@@ -57,9 +57,24 @@ from identifai_watch.core.model import (
     Provenance,
     Verdict,
 )
-from identifai_watch.ledger import Ledger, budget, claims, desk, intake, rows, schema, tree, views, work
+from identifai_watch.ledger import (
+    Ledger,
+    admission,
+    archive,
+    budget,
+    claims,
+    desk,
+    intake,
+    rows,
+    schema,
+    tree,
+    views,
+    whereabouts,
+    work,
+)
+from identifai_watch.ledger.admission import Content
 from identifai_watch.ledger.claims import TTL, Room
-from identifai_watch.ledger.intake import Arrival, Content
+from identifai_watch.ledger.whereabouts import Arrival
 from identifai_watch.ledger.work import Claimant, Step
 
 Transaction = sa.Connection
@@ -152,7 +167,7 @@ def admitted(
     tx: Transaction, folder_id: int, path: bytes = b"a.jpg", mark: int = 1, **changes: Any
 ) -> tuple[File, Analysis]:
     """Admit a file; return it with its analysis."""
-    file = intake.admit(tx, an_arrival(folder_id, path, **changes), a_content(mark), at())
+    file = admission.admit(tx, an_arrival(folder_id, path, **changes), a_content(mark), at())
     return file, analysis_of(tx, file)
 
 
@@ -347,7 +362,7 @@ def test_other_bytes_media_or_options_are_another_analysis(
 ) -> None:
     """What is paid for is unique by (sha256, media, options)."""
     file, _ = admitted(tx, drop)
-    another = intake.admit(tx, an_arrival(drop, b"b.jpg"), other, at())
+    another = admission.admit(tx, an_arrival(drop, b"b.jpg"), other, at())
     assert (True, False) == (file.analysis_id != another.analysis_id, another.duplicate)
 
 
@@ -370,7 +385,7 @@ def test_a_touched_file_updates_its_fingerprint_and_nothing_else(tx: Transaction
     """The same bytes under another fingerprint are the same file."""
     file = delivered(tx, drop)
     said = events(tx)
-    intake.admit(tx, an_arrival(drop, fingerprint=OTHER_SHAPE), a_content(), at(9))
+    admission.admit(tx, an_arrival(drop, fingerprint=OTHER_SHAPE), a_content(), at(9))
     assert replace(file, fingerprint=OTHER_SHAPE) == again(tx, file)
     assert said == events(tx)
 
@@ -378,29 +393,29 @@ def test_a_touched_file_updates_its_fingerprint_and_nothing_else(tx: Transaction
 def test_other_bytes_at_the_same_path_are_another_file(tx: Transaction, drop: int) -> None:
     """What was there before is superseded, keeps its history, and no longer causes an upload."""
     old, old_analysis = admitted(tx, drop)
-    new = intake.admit(tx, an_arrival(drop, fingerprint=OTHER_SHAPE), a_content(2), at())
+    new = admission.admit(tx, an_arrival(drop, fingerprint=OTHER_SHAPE), a_content(2), at())
     assert (FileState.SUPERSEDED, FileState.WAITING) == (again(tx, old).state, new.state)
-    assert new == intake.at_place(tx, drop, b"a.jpg")
+    assert new == whereabouts.at_place(tx, drop, b"a.jpg")
     assert work.analysis(tx, old_analysis.id).due is None
     assert [b"a.jpg"] == uploads(tx, drop)
 
 
 def test_a_file_refused_here_is_delivered_without_an_analysis(tx: Transaction, drop: int) -> None:
     """What we do not send is due for delivery as rejected; saying it twice changes nothing."""
-    intake.refuse(tx, an_arrival(drop), "too large", "rules 1", at())
-    file = intake.at_place(tx, drop, b"a.jpg")
+    admission.refuse(tx, an_arrival(drop), "too large", "rules 1", at())
+    file = whereabouts.at_place(tx, drop, b"a.jpg")
     assert file is not None
     assert ("too large", None, NOW) == (file.refusal, file.analysis_id, file.due)
-    intake.refuse(tx, an_arrival(drop), "too large", "rules 1", at(5))
-    assert file == intake.at_place(tx, drop, b"a.jpg")
+    admission.refuse(tx, an_arrival(drop), "too large", "rules 1", at(5))
+    assert file == whereabouts.at_place(tx, drop, b"a.jpg")
 
 
 def test_a_refused_file_that_changed_is_another_file(tx: Transaction, drop: int) -> None:
     """A new version of what was refused is refused anew, with a delivery of its own."""
-    intake.refuse(tx, an_arrival(drop), "too large", "rules 1", at())
-    old = intake.at_place(tx, drop, b"a.jpg")
-    intake.refuse(tx, an_arrival(drop, fingerprint=OTHER_SHAPE), "too large", "rules 1", at(5))
-    new = intake.at_place(tx, drop, b"a.jpg")
+    admission.refuse(tx, an_arrival(drop), "too large", "rules 1", at())
+    old = whereabouts.at_place(tx, drop, b"a.jpg")
+    admission.refuse(tx, an_arrival(drop, fingerprint=OTHER_SHAPE), "too large", "rules 1", at(5))
+    new = whereabouts.at_place(tx, drop, b"a.jpg")
     assert old is not None
     assert new is not None
     assert (FileState.SUPERSEDED, OTHER_SHAPE) == (again(tx, old).state, new.fingerprint)
@@ -408,26 +423,26 @@ def test_a_refused_file_that_changed_is_another_file(tx: Transaction, drop: int)
 
 def test_other_rules_have_refused_files_looked_at_anew(tx: Transaction, drop: int) -> None:
     """What was refused under other rules is to be admitted again, delivered or not, stuck or not."""
-    intake.refuse(tx, an_arrival(drop), "too large", "rules 1", at())
-    file = intake.at_place(tx, drop, b"a.jpg")
+    admission.refuse(tx, an_arrival(drop), "too large", "rules 1", at())
+    file = whereabouts.at_place(tx, drop, b"a.jpg")
     assert file is not None
     for _ in range(5):
         work.advance_file(tx, file.id, Undelivered("no space"), at())
     assert 0 == intake.reconsider(tx, drop, "rules 1")
     assert 1 == intake.reconsider(tx, drop, "rules 2")
-    assert [b"a.jpg"] == [one.path for one in intake.to_admit(tx, drop, 10)]
-    taken = intake.admit(tx, an_arrival(drop), a_content(), at(3))
+    assert [b"a.jpg"] == [one.path for one in archive.to_admit(tx, drop, 10)]
+    taken = admission.admit(tx, an_arrival(drop), a_content(), at(3))
     assert (file.id, None, None, 0) == (taken.id, taken.refusal, taken.stuck_at, taken.failures)
 
 
 def test_a_stuck_refusal_whose_file_is_admitted_after_all_begins_anew(tx: Transaction, drop: int) -> None:
     """A rejected file that could not be delivered, and then became whole, is judged like any other."""
     judged(tx, drop, b"twin.jpg")
-    intake.refuse(tx, an_arrival(drop), "too small", "rules 1", at())
-    file = intake.at_place(tx, drop, b"a.jpg")
+    admission.refuse(tx, an_arrival(drop), "too small", "rules 1", at())
+    file = whereabouts.at_place(tx, drop, b"a.jpg")
     assert file is not None
     work.put_file(tx, replace(file, due=None, stuck_at=NOW, failures=5, destination=b"rejected/a.jpg"))
-    taken = intake.admit(tx, an_arrival(drop, fingerprint=OTHER_SHAPE), a_content(), at(3))
+    taken = admission.admit(tx, an_arrival(drop, fingerprint=OTHER_SHAPE), a_content(), at(3))
     assert (NOW + 3 * SECOND, None, None) == (taken.due, taken.stuck_at, taken.destination)
 
 
@@ -552,30 +567,30 @@ def test_what_was_left_alone_and_is_media_after_all_is_admitted(tx: Transaction,
     admitted(tx, drop)
     assert (1, None) == (tree.count(tx, drop, b""), views.left_at(tx, drop, b"a.jpg"))
     intake.leave(tx, an_arrival(drop), "no media", "rules 1", at())
-    assert (1, None) == (tree.count(tx, drop, b""), intake.at_place(tx, drop, b"a.jpg"))
+    assert (1, None) == (tree.count(tx, drop, b""), whereabouts.at_place(tx, drop, b"a.jpg"))
 
 
 def held(tx: Transaction, folder_id: int, number: int) -> None:
     """Hold files of an archive, the later ones modified later, by a second each."""
     shapes = [replace(SHAPE, mtime_ns=n * 1_000_000_000) for n in range(number)]
     arrivals = [an_arrival(folder_id, b"%d.jpg" % n, fingerprint=shape) for n, shape in enumerate(shapes)]
-    intake.hold(tx, arrivals)
+    archive.hold(tx, arrivals)
 
 
 def test_what_is_held_is_neither_hashed_nor_sent(tx: Transaction, drop: int) -> None:
     """An archive waits for its release; holding it twice changes nothing."""
     held(tx, drop, 3)
     held(tx, drop, 3)
-    intake.hold(tx, [])
-    assert ([], 3) == (intake.to_admit(tx, drop, 10), views.counts(tx).held)
+    archive.hold(tx, [])
+    assert ([], 3) == (archive.to_admit(tx, drop, 10), views.counts(tx).held)
 
 
 @pytest.mark.parametrize(("above", "stays"), [(2, 3), (3, 0), (500, 0)])
 def test_a_small_archive_is_judged_all_the_same(tx: Transaction, drop: int, above: int, stays: int) -> None:
     """At the end of the first scan only an archive above the number stays held."""
     held(tx, drop, 3)
-    assert stays == intake.archived(tx, drop, NOW, above, is_whole=True)
-    assert 3 - stays == len(intake.to_admit(tx, drop, 10))
+    assert stays == archive.archived(tx, drop, NOW, above, is_whole=True)
+    assert 3 - stays == len(archive.to_admit(tx, drop, 10))
     assert NOW == intake.folder(tx, NODE, "drop").archived_at
 
 
@@ -585,28 +600,28 @@ def test_the_newest_are_released_first(tx: Transaction, drop: int) -> None:
     other = intake.folder(tx, NODE, "other").id
     held(tx, other, 2)
     newer = schema.EPOCH + 6 * SECOND
-    assert 2 == intake.release(tx, at(), folder_id=drop, limit=2)
-    assert [b"8.jpg", b"9.jpg"] == sorted(file.path for file in intake.to_admit(tx, drop, 99))
-    assert 2 == intake.release(tx, at(), newer_than=newer)
-    assert [b"6.jpg", b"7.jpg"] == sorted(file.path for file in intake.to_admit(tx, drop, 99))[:2]
-    assert 8 == intake.release(tx, at())
+    assert 2 == archive.release(tx, at(), folder_id=drop, limit=2)
+    assert [b"8.jpg", b"9.jpg"] == sorted(file.path for file in archive.to_admit(tx, drop, 99))
+    assert 2 == archive.release(tx, at(), newer_than=newer)
+    assert [b"6.jpg", b"7.jpg"] == sorted(file.path for file in archive.to_admit(tx, drop, 99))[:2]
+    assert 8 == archive.release(tx, at())
     assert 0 == views.counts(tx).held
 
 
 def test_one_file_is_released_with_a_priority_of_its_own(tx: Transaction, drop: int) -> None:
     """What is judged by hand goes before everything."""
     held(tx, drop, 3)
-    file = intake.at_place(tx, drop, b"1.jpg")
+    file = whereabouts.at_place(tx, drop, b"1.jpg")
     assert file is not None
-    intake.release(tx, at(), limit=2)
-    intake.release_one(tx, file.id, 1000)
-    intake.release(tx, at())
-    assert {0} == {one.priority for one in intake.to_admit(tx, drop, 99)}
+    archive.release(tx, at(), limit=2)
+    archive.release_one(tx, file.id, 1000)
+    archive.release(tx, at())
+    assert {0} == {one.priority for one in archive.to_admit(tx, drop, 99)}
     held(tx, drop, 4)
-    last = intake.at_place(tx, drop, b"3.jpg")
+    last = whereabouts.at_place(tx, drop, b"3.jpg")
     assert last is not None
-    intake.release_one(tx, last.id, 1000)
-    assert [(b"3.jpg", 1000)] == [(one.path, one.priority) for one in intake.to_admit(tx, drop, 1)]
+    archive.release_one(tx, last.id, 1000)
+    assert [(b"3.jpg", 1000)] == [(one.path, one.priority) for one in archive.to_admit(tx, drop, 1)]
 
 
 def test_what_is_gone_or_replaced_is_not_held(tx: Transaction, drop: int) -> None:
@@ -617,10 +632,10 @@ def test_what_is_gone_or_replaced_is_not_held(tx: Transaction, drop: int) -> Non
     intake.leave(tx, an_arrival(drop, b"1.jpg"), "no media", "rules 1", at())
     assert 0 == views.counts(tx).held
     intake.seen(tx, drop, [b"0.jpg"], at(5))
-    back = intake.at_place(tx, drop, b"0.jpg")
+    back = whereabouts.at_place(tx, drop, b"0.jpg")
     assert back is not None
     assert (FileState.WAITING, True) == (back.state, back.held)
-    assert ([], 1) == (intake.to_admit(tx, drop, 10), views.counts(tx).held)
+    assert ([], 1) == (archive.to_admit(tx, drop, 10), views.counts(tx).held)
 
 
 def test_a_held_file_that_one_scan_missed_is_still_held(tx: Transaction, drop: int) -> None:
@@ -632,7 +647,7 @@ def test_a_held_file_that_one_scan_missed_is_still_held(tx: Transaction, drop: i
 
 def test_a_folder_on_another_file_system_has_no_archive_yet(tx: Transaction, drop: int) -> None:
     """What lies there was not there when the first scan ended."""
-    intake.archived(tx, drop, NOW, 0, is_whole=True)
+    archive.archived(tx, drop, NOW, 0, is_whole=True)
     intake.pin(tx, drop, "/dev/sdb1 (ext4, /)")
     assert intake.folder(tx, NODE, "drop").archived_at is None
 
@@ -721,7 +736,7 @@ def test_whoever_lost_a_delivery_cannot_write(tx: Transaction, drop: int) -> Non
     """A delivery whose file was superseded meanwhile changes nothing in the ledger."""
     file, _ = judged(tx, drop)
     claims.claim_deliveries(tx, ME, NOW + SECOND, drop, 10)
-    intake.admit(tx, an_arrival(drop, fingerprint=OTHER_SHAPE), a_content(2), at(2))
+    admission.admit(tx, an_arrival(drop, fingerprint=OTHER_SHAPE), a_content(2), at(2))
     assert work.advance_file(tx, file.id, Delivered(None, None), at(3), ME) is None
     assert FileState.SUPERSEDED is again(tx, file).state
 
@@ -851,7 +866,7 @@ def test_deliveries_are_of_one_folder_hot_ones_first(tx: Transaction, drop: int)
 
 def test_a_refusal_of_ours_is_delivered_without_an_analysis(tx: Transaction, drop: int) -> None:
     """There is nothing that the API said."""
-    intake.refuse(tx, an_arrival(drop), "too large", "rules 1", at())
+    admission.refuse(tx, an_arrival(drop), "too large", "rules 1", at())
     (found,) = claims.claim_deliveries(tx, ME, NOW, drop, 10)
     assert (None, None, None) == (found.analysis, found.raw, found.heatmap)
 
@@ -954,8 +969,8 @@ def test_nothing_is_delivered_while_a_content_is_rejudged(tx: Transaction, drop:
 
 def test_a_file_that_was_never_analysed_cannot_be_rejudged(tx: Transaction, drop: int) -> None:
     """There is no content to send."""
-    intake.refuse(tx, an_arrival(drop), "too large", "rules 1", at())
-    file = intake.at_place(tx, drop, b"a.jpg")
+    admission.refuse(tx, an_arrival(drop), "too large", "rules 1", at())
+    file = whereabouts.at_place(tx, drop, b"a.jpg")
     assert file is not None
     assert work.new_edition(tx, file, at()) is None
 
@@ -1001,7 +1016,7 @@ def test_a_heatmap_is_kept_and_delivered(tx: Transaction, drop: int) -> None:
 def test_the_fingerprint_is_written_anew_after_our_own_writes(tx: Transaction, drop: int) -> None:
     """What we changed ourselves is not taken for a change."""
     file, _ = admitted(tx, drop)
-    intake.touch(tx, file.id, OTHER_SHAPE)
+    whereabouts.touch(tx, file.id, OTHER_SHAPE)
     assert OTHER_SHAPE == again(tx, file).fingerprint
 
 
@@ -1055,13 +1070,13 @@ def test_whatever_happens_rows_agree_with_one_another(
 def walked(tx: Transaction, folder_id: int, verb: str, path: bytes, mark: int, step: Step) -> None:
     """Take one step of a walk."""
     arrival = an_arrival(folder_id, path, fingerprint=replace(SHAPE, mtime_ns=mark), noticed_at=step.now)
-    file = intake.at_place(tx, folder_id, path)
+    file = whereabouts.at_place(tx, folder_id, path)
     analysis = None if file is None or file.analysis_id is None else work.analysis(tx, file.analysis_id)
     match verb:
         case "admit":
-            intake.admit(tx, arrival, a_content(mark, options=str(folder_id)), step)
+            admission.admit(tx, arrival, a_content(mark, options=str(folder_id)), step)
         case "refuse":
-            intake.refuse(tx, arrival, f"too large ({mark})", "rules", step)
+            admission.refuse(tx, arrival, f"too large ({mark})", "rules", step)
         case "leave":
             intake.leave(tx, arrival, "no media", "rules", step)
         case "missed":
@@ -1290,7 +1305,7 @@ def test_copies_of_a_file_are_told(tx: Transaction, drop: int) -> None:
     copy, _ = admitted(tx, drop, b"copy.jpg")
     admitted(tx, drop, b"b.jpg", 2)
     held(tx, drop, 1)
-    resting = intake.at_place(tx, drop, b"0.jpg")
+    resting = whereabouts.at_place(tx, drop, b"0.jpg")
     assert resting is not None
     assert [copy.id] == [one.id for one in views.copies_of(tx, file)]
     assert [] == views.copies_of(tx, resting)

@@ -26,6 +26,8 @@ from identifai_watch.errors import LedgerAwayError, LedgerError
 from identifai_watch.ledger import (
     REVISION,
     Ledger,
+    admission,
+    archive,
     budget,
     claims,
     desk,
@@ -37,10 +39,12 @@ from identifai_watch.ledger import (
     sqlite,
     tree,
     views,
+    whereabouts,
     work,
 )
+from identifai_watch.ledger.admission import Content
 from identifai_watch.ledger.claims import Room
-from identifai_watch.ledger.intake import Arrival, Content
+from identifai_watch.ledger.whereabouts import Arrival
 from identifai_watch.ledger.work import Claimant, Step
 
 Statement = tuple[str, Any]
@@ -498,7 +502,7 @@ def full(ledger: Ledger) -> Ledger:
         for n in range(30):
             arrival = Arrival(folder_id=drop, path=b"%d.jpg" % n, fingerprint=SHAPE, noticed_at=NOW)
             content = Content(sha256=bytes([n]) * 32, media=Media.IMAGE, mime="image/jpeg", options="{}")
-            intake.admit(tx, arrival, content, STEP)
+            admission.admit(tx, arrival, content, STEP)
         later = NOW - timedelta(minutes=1)
         sent = {"due": None, "submitted_at": later}
         for first, values in (
@@ -511,7 +515,7 @@ def full(ledger: Ledger) -> Ledger:
         due = schema.files.c.analysis_id.between(10, 14)
         tx.execute(sa.update(schema.files).where(due).values(due=later))
         free = Arrival(folder_id=drop, path=b"held.jpg", fingerprint=SHAPE, noticed_at=NOW)
-        intake.hold(tx, [free])
+        archive.hold(tx, [free])
         intake.leave(
             tx,
             Arrival(folder_id=drop, path=b"notes.txt", fingerprint=SHAPE, noticed_at=NOW),
@@ -560,13 +564,13 @@ QUERIES: dict[str, Callable[[sa.Connection], object]] = {
     "overdue": lambda tx: claims.overdue(tx, NOW),
     "renew": lambda tx: claims.renew(tx, ME, NOW),
     "free": lambda tx: claims.free(tx, "studio"),
-    "to_admit": lambda tx: intake.to_admit(tx, 1, 10),
+    "to_admit": lambda tx: archive.to_admit(tx, 1, 10),
     "known": lambda tx: tree.known(tx, 1, b"", [b"1.jpg", b"notes.txt", b"2.jpg"]),
     "directory": lambda tx: tree.directory(tx, 1, b"", most=100),
     "count": lambda tx: tree.count(tx, 1, b""),
     "names": lambda tx: list(tree.names(tx, 1, b"")),
     "parents": lambda tx: list(tree.parents(tx, 1)),
-    "at_place": lambda tx: intake.at_place(tx, 1, b"1.jpg"),
+    "at_place": lambda tx: whereabouts.at_place(tx, 1, b"1.jpg"),
     "missed": lambda tx: intake.missed(tx, 1, [b"1.jpg", b"notes.txt"], STEP),
     "reconsider": lambda tx: intake.reconsider(tx, 1, "other rules"),
     "forget_left": lambda tx: intake.forget_left(tx, 1, "other rules"),

@@ -9,8 +9,9 @@ from identifai_watch import daemon as daemons
 from identifai_watch.core.events import Barred, Resumed
 from identifai_watch.core.model import Fingerprint, Media, PauseReason
 from identifai_watch.daemon import Daemon
-from identifai_watch.ledger import Ledger, budget, desk, dues, intake
-from identifai_watch.ledger.intake import Arrival, Content
+from identifai_watch.ledger import Ledger, admission, budget, desk, dues, intake
+from identifai_watch.ledger.admission import Content
+from identifai_watch.ledger.whereabouts import Arrival
 from identifai_watch.rest import LONGEST
 from identifai_watch.shift import Shift
 from tests.harness import KEY, House, house, wait_for
@@ -37,7 +38,7 @@ def queue(daemon: Daemon, due: datetime) -> None:
         folder = intake.folder(tx, "here", "drop")
         arrival = Arrival(folder_id=folder.id, path=b"a.jpg", fingerprint=shape, noticed_at=due)
         content = Content(sha256=bytes(32), media=Media.IMAGE, mime="image/jpeg", options="{}")
-        intake.admit(tx, arrival, content, daemon.shift.step())
+        admission.admit(tx, arrival, content, daemon.shift.step())
 
 
 def rested(daemon: Daemon) -> bool:

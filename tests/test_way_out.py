@@ -15,7 +15,7 @@ from identifai_watch.dispatch.missing import not_found
 from identifai_watch.errand import Ending
 from identifai_watch.errors import AccountError
 from identifai_watch.folder.look import ignore_sigio
-from identifai_watch.ledger import Ledger, Transaction, intake, work
+from identifai_watch.ledger import Ledger, Transaction, archive, intake, work
 from identifai_watch.patrol import Patrol
 from identifai_watch.shift import Shift
 from identifai_watch.simulator import Endpoint, Fault, FaultKind
@@ -252,7 +252,7 @@ def test_a_released_file_that_does_not_become_whole_ends_no_later_than_any_other
         with home.daemon() as daemon:
             wait_for(lambda: (found := line(daemon, held.name)) and found.file.held, "it is held")
         with Ledger(home.ledger_url, node="here") as ledger, ledger.write() as tx:
-            intake.release(tx, at())
+            archive.release(tx, at())
         other = picture(home.drop / "other.png")
         with held.open("r+b"):
             ending = ending_of(home)

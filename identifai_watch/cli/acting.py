@@ -17,7 +17,7 @@ from identifai_watch.config import Config
 from identifai_watch.core.model import Choice, FileState, Label
 from identifai_watch.core.sidecar import shown
 from identifai_watch.errors import RefusedError
-from identifai_watch.ledger import Ledger, intake, views
+from identifai_watch.ledger import Ledger, archive, views
 from identifai_watch.ledger.views import Line
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(m|h|d|w)", re.IGNORECASE)
@@ -155,7 +155,7 @@ def _releasable(
     """Count by folder what would be released."""
     with ledger.read() as tx:
         number = None if name is None else views.folder_ids(tx, ledger.node).get(name, -1)
-        return intake.releasable(tx, folder_id=number, newer_than=newer_than, limit=limit)
+        return archive.releasable(tx, folder_id=number, newer_than=newer_than, limit=limit)
 
 
 def _folder_name(config: Config, name: str) -> str:

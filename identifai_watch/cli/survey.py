@@ -18,7 +18,7 @@ from identifai_watch.folder.opening import FolderError, open_inside
 from identifai_watch.folder.roots import inspect_root
 from identifai_watch.folder.scan import New, Unlisted, scan
 from identifai_watch.folder.sniff import HEAD, sniff
-from identifai_watch.ledger import Ledger, intake, runs, views
+from identifai_watch.ledger import Ledger, runs, views, whereabouts
 from identifai_watch.places import rules_of
 
 Say = Callable[[str], None]
@@ -204,7 +204,7 @@ def _recognised(ledger: Ledger | None, folder: Folder, found: list[Candidate]) -
         number = views.folder_ids(tx, ledger.node).get(folder.name)
         if number is None:
             return found
-        rows = [intake.at_place(tx, number, one.path) for one in found]
+        rows = [whereabouts.at_place(tx, number, one.path) for one in found]
     within = folder.timestamp_granularity
     return [
         replace(one, sha256=row.sha256)

@@ -39,6 +39,9 @@ HORIZON = timedelta(seconds=1)
 AHEAD = 4
 """Where nothing limits the posts so many times the slots are begun: a thread that is done has the next one at hand."""
 
+QUICK = timedelta(seconds=2)
+"""So lately an answer must have come for uploads to be handed out ahead."""
+
 OLDEST_EVERY = 4
 """One upload in so many takes the content that has waited longest, so that nothing starves."""
 
@@ -135,8 +138,9 @@ class Uploads:
         if not gate.may_submit(account, now, self.in_flight + in_flight):
             return 0
         windows = shift.limits.windows("POST")
-        # Where nothing keeps them waiting some more are handed out, so that no thread waits for the loop.
-        slots = shift.config.api.uploads * (1 if windows else AHEAD) - self.in_flight
+        # Where nothing keeps them waiting, and they get through, more are handed out: no thread waits for the loop then.
+        is_quick = not windows and account.succeeded_at is not None and now - account.succeeded_at < QUICK
+        slots = shift.config.api.uploads * (AHEAD if is_quick else 1) - self.in_flight
         if account.holds or account.state is AccountState.PAUSED:
             slots = min(slots, 1)
         return min(slots, instants_left(tx, shift, "POST", self._departures.waiting(reachable), slots))

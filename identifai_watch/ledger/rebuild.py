@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from identifai_watch.core.model import Analysis, AnalysisState, Media
 from identifai_watch.ledger import rows, work
-from identifai_watch.ledger.intake import UNFITTED
+from identifai_watch.ledger.admission import UNFITTED
 from identifai_watch.ledger.schema import analyses
 from identifai_watch.ledger.work import Step
 

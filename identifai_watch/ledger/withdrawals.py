@@ -4,8 +4,9 @@ import sqlalchemy as sa
 
 from identifai_watch.core.model import AnalysisState, File, FileState
 from identifai_watch.ledger import intake, rows, work
-from identifai_watch.ledger.intake import LEFT_WITHDRAWN, Arrival
+from identifai_watch.ledger.intake import LEFT_WITHDRAWN
 from identifai_watch.ledger.schema import analyses, files
+from identifai_watch.ledger.whereabouts import Arrival
 from identifai_watch.ledger.work import Step
 
 
