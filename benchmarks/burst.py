@@ -24,7 +24,10 @@ from identifai_watch.ledger import Ledger, views
 FILES = {"created": 60_000, "renamed in": 20_000, ".part, then renamed": 20_000}
 SMALL = 150
 RESCAN = 60.0
-"""Seconds between two scans, as it is by default."""
+SETTLE = 5.0
+"""Seconds, as they are by default."""
+
+SMALL_SETTLE = 0.3
 
 LONGEST = 600.0
 MEGABYTE = 1e6
@@ -101,7 +104,8 @@ def measure(*, small: bool) -> Iterator[Figure]:
         with tempfile.TemporaryDirectory(prefix="burst-") as home:
             heard = _bare(way, count, Path(home))
         with tempfile.TemporaryDirectory(prefix="burst-") as home:
-            yield from _figures(f"{count:,} {way}", _course(way, count, Path(home)), heard)
+            course = _course(way, count, Path(home), settle=SMALL_SETTLE if small else SETTLE)
+            yield from _figures(f"{count:,} {way}", course, heard)
 
 
 def _figures(what: str, course: Course, heard: Heard) -> Iterator[Figure]:
@@ -139,9 +143,9 @@ def _bare(way: str, count: int, home: Path) -> Heard:
     return Heard(files=int(files), cpu=float(cpu))
 
 
-def _course(way: str, count: int, home: Path) -> Course:
+def _course(way: str, count: int, home: Path, *, settle: float) -> Course:
     """Have the daemon take the files in, and look at it meanwhile."""
-    place = Place(home=home, folder={"rescan_seconds": RESCAN})
+    place = Place(home=home, folder={"rescan_seconds": RESCAN, "settle_seconds": settle})
     _, aside = _made(home)
     with place.daemon() as process, ready_to_drop(way, count, place.drop, aside) as drop:
         wait_until(lambda: place.ask("status")["folders"][0]["last_scan_at"] is not None, "the first scan")

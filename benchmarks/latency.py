@@ -21,7 +21,7 @@ from benchmarks.figures import Figure, Goal
 from benchmarks.running import KEY, Place, Pretended, pretended, share, wait_until
 
 FILES = 150
-SMALL = 8
+SMALL = 6
 OLD = 100_000
 SMALL_OLD = 2_000
 GAP = 0.3
@@ -54,10 +54,11 @@ Drop = Callable[[Path], None]
 def measure(*, small: bool) -> Iterator[Figure]:
     """Yield the median and the 95th percentile, beside those of the bare loop."""
     count, old = (SMALL, SMALL_OLD) if small else (FILES, OLD)
-    with tempfile.TemporaryDirectory(prefix="latency-") as home, pretended() as identifai:
-        bare = _bare(Path(home), identifai, count)
-    yield from _figures("rename to POST", _through_daemon(count, old=0), bare)
-    yield from _figures(f"the same, {old:,} older files", _through_daemon(count, old=old), bare)
+    with pretended() as identifai:
+        bare = _bare(identifai, count)
+        yield from _figures("rename to POST", _through_daemon(identifai, count, old=0), bare)
+        waited = _through_daemon(identifai, count, old=old)
+        yield from _figures(f"the same, {old:,} older files", waited, bare)
 
 
 def _figures(what: str, waited: list[float], bare: list[float]) -> Iterator[Figure]:
@@ -67,9 +68,9 @@ def _figures(what: str, waited: list[float], bare: list[float]) -> Iterator[Figu
         yield Figure(what=f"{what}, a bare loop, {name}", value=share(bare, part), unit="ms")
 
 
-def _through_daemon(count: int, *, old: int) -> list[float]:
+def _through_daemon(identifai: Pretended, count: int, *, old: int) -> list[float]:
     """Return the milliseconds that each file took through the daemon; with ``old`` files its first scan is under way."""
-    with tempfile.TemporaryDirectory(prefix="latency-") as home, pretended() as identifai:
+    with tempfile.TemporaryDirectory(prefix="latency-") as home:
         place = Place(home=Path(home), url=identifai.url, folder={"existing": "hold"})
         _lay_down(place, old)
         with place.daemon():
@@ -83,11 +84,13 @@ def _is_ready(place: Place, *, first_scan: bool) -> bool:
     return folder["mode"] == "events" and (not first_scan or folder["last_scan_at"] is not None)
 
 
-def _bare(home: Path, identifai: Pretended, count: int) -> list[float]:
+def _bare(identifai: Pretended, count: int) -> list[float]:
     """Return the milliseconds that each file takes through the bare loop."""
-    (home / "drop").mkdir()
-    with _loop(home / "drop", identifai.url):
-        return _drop(home, identifai, count)
+    with tempfile.TemporaryDirectory(prefix="latency-") as name:
+        home = Path(name)
+        (home / "drop").mkdir()
+        with _loop(home / "drop", identifai.url):
+            return _drop(home, identifai, count)
 
 
 @contextmanager
@@ -121,10 +124,16 @@ def _drop(home: Path, identifai: Pretended, count: int) -> list[float]:
     aside.mkdir()
     renamed: dict[str, float] = {}
     for number in range(count):
-        content = picture(10_000_000 + number)
+        content = picture(10_000_000 + number) + os.fsencode(home)
         (aside / f"new-{number}.png").write_bytes(content)
         threading.Event().wait(random.uniform(0, GAP))
         renamed[hashlib.sha256(content).hexdigest()] = time.monotonic()
         (aside / f"new-{number}.png").rename(home / "drop" / f"new-{number}.png")
-    wait_until(lambda: len(identifai.state()["charged"]) >= count, "all are uploaded")
-    return [(one["arrived_at"] - renamed[one["sha256"]]) * 1000 for one in identifai.state()["charged"]]
+    arrived: dict[str, float] = {}
+
+    def is_all_there() -> bool:
+        arrived.update((one["sha256"], one["arrived_at"]) for one in identifai.state()["charged"])
+        return renamed.keys() <= arrived.keys()
+
+    wait_until(is_all_there, "all are uploaded")
+    return [(arrived[sha256] - at) * 1000 for sha256, at in renamed.items()]
