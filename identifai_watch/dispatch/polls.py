@@ -1,6 +1,6 @@
 """Polls: verdicts, heatmaps and the balance, asked for as the budget allows; whose turn it is says ``core.polling``."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -10,7 +10,16 @@ from identifai_watch import duties
 from identifai_watch.api import Api
 from identifai_watch.core import gate, polling, retry
 from identifai_watch.core.answers import Heatmap
-from identifai_watch.core.events import Absent, Barred, Credited, Healthy, Judged, Pending, Unanswered
+from identifai_watch.core.events import (
+    Absent,
+    AnalysisEvent,
+    Barred,
+    Credited,
+    Healthy,
+    Judged,
+    Pending,
+    Unanswered,
+)
 from identifai_watch.core.model import (
     Account,
     AccountState,
@@ -130,39 +139,48 @@ class Polls:
 
     def _polled(self, media: Media, batch: Sequence[Analysis], tx: Transaction, polled: Polled) -> None:
         self._asking.discard(media)
-        shift = self._shift
-        step = shift.step()
-        events = {row.id: polled.events.get(row.id, Unanswered("no answer", counts=False)) for row in batch}
-        advanced = work.advance_all(tx, events, step, shift.claimant)
+        silence = Unanswered("no answer", counts=False)
+        events = {row.id: polled.events.get(row.id, silence) for row in batch}
+        pending = {key: event for key, event in events.items() if isinstance(event, Pending)}
+        self._answered(tx, batch, {key: event for key, event in events.items() if key not in pending})
+        self._learn(tx, media, events)
+        self._await_further(tx, media, batch, pending)
+        for standing in polled.account:
+            self._standing.advance(tx, standing)
+        for status in polled.unknown_statuses:
+            self._shift.log.warning("unknown status", status=status)
+
+    def _answered(
+        self, tx: Transaction, batch: Sequence[Analysis], events: Mapping[int, AnalysisEvent]
+    ) -> None:
+        """Write what a GET brought of those that are no longer pending."""
+        shift, step = self._shift, self._shift.step()
+        found = work.advance_all(tx, events, step, shift.claimant)
         for row in batch:
-            after = advanced.get(row.id)
+            after = found.get(row.id)
             if after is not None and after.state is not row.state:
                 shift.log.info("answered", identifier=row.identifier, state=after.state, reason=after.reason)
             if after is not None and after.state is AnalysisState.QUEUED:
                 _mind_presence(tx, row.id, step)
-        for standing in polled.account:
-            self._standing.advance(tx, standing)
-        for status in polled.unknown_statuses:
-            shift.log.warning("unknown status", status=status)
-        pending = {key for key, event in polled.events.items() if isinstance(event, Pending)}
-        judged = {key for key, event in polled.events.items() if isinstance(event, Judged)}
-        if pending or judged:
-            self._take_in(tx, media, batch, pending, judged)
 
-    def _take_in(
+    def _learn(self, tx: Transaction, media: Media, events: Mapping[int, AnalysisEvent]) -> None:
+        """Learn from a GET how long verdicts take, and how many the next one may bring."""
+        judged = sum(isinstance(event, Judged) for event in events.values())
+        self._asked[media] = replace(self._asked.get(media, NEVER), yielded=judged / len(events))
+        if judged:
+            self._shift.learn(tx, media)
+
+    def _await_further(
         self,
         tx: Transaction,
         media: Media,
         batch: Sequence[Analysis],
-        pending: Collection[int],
-        judged: Collection[int],
+        pending: Mapping[int, AnalysisEvent],
     ) -> None:
-        """Learn from the verdicts that a GET brought, and from none for those that found no place in it."""
+        """Ask later for what is pending, and for what found no place in a full GET that brought nothing of its like."""
         shift, now = self._shift, self._shift.clock()
-        self._asked[media] = replace(self._asked.get(media, NEVER), yielded=len(judged) / len(batch))
-        if judged:
-            shift.learn(tx, media)
-        if len(batch) == polling.AT_ONCE:
+        work.advance_all(tx, pending, shift.step(), shift.claimant)
+        if pending and len(batch) == polling.AT_ONCE:
             others = claims.still_awaited(tx, now, media, ahead=polling.MOST, limit=REST)
             claims.put_off(tx, polling.presumed(batch, pending, others, now, shift.learnt))
 
@@ -172,8 +190,8 @@ class Polls:
         self._asking.discard(media)
         shift = self._shift
         shift.bug(error)
-        for row in batch:
-            work.advance(tx, row.id, Unanswered(f"a bug: {error!r}"), shift.step(), shift.claimant)
+        events = {row.id: Unanswered(f"a bug: {error!r}") for row in batch}
+        work.advance_all(tx, events, shift.step(), shift.claimant)
 
     # Heatmaps.
 
