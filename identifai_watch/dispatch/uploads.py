@@ -93,6 +93,7 @@ class Uploads:
         self._begun = 0
         self._round = 0
         self._held_back = 0
+        self._why_back: AccountEvent | None = None
         self._brake = Brake(lambda: shift.config.api.upload_rate)
 
     @property
@@ -139,7 +140,8 @@ class Uploads:
             return 0
         windows = shift.limits.windows("POST")
         # Where nothing keeps them waiting, and they get through, more are handed out: no thread waits for the loop then.
-        is_quick = not windows and account.succeeded_at is not None and now - account.succeeded_at < QUICK
+        is_free = not windows and not shift.limits.credits_floor
+        is_quick = is_free and account.succeeded_at is not None and now - account.succeeded_at < QUICK
         slots = shift.config.api.uploads * (AHEAD if is_quick else 1) - self.in_flight
         if account.holds or account.state is AccountState.PAUSED:
             slots = min(slots, 1)
@@ -213,7 +215,7 @@ class Uploads:
         if flight.round <= self._held_back:
             self._departures.not_leaving(intake.folder_id)
             event = Unsent("identifAI turned away the one before it", counts=False)
-            return Sent(reading=Reading(event=event), sent_name="", ref_id=None)
+            return Sent(reading=Reading(event=event, account=self._why_back), sent_name="", ref_id=None)
         with self._departures.upload(intake.folder_id, backlog=flight.analysis.backlog):
             sent = duties.upload(
                 self._api,
@@ -230,6 +232,7 @@ class Uploads:
                 ),
             )
         if not isinstance(sent.reading.account, Healthy | None):
+            self._why_back = sent.reading.account
             self._held_back = self._round
         return sent
 
