@@ -35,12 +35,11 @@ def _scanned(files: int, per_directory: int, what: str) -> Iterator[Figure]:
         folder = trees.remember(place)
         found: list[float] = []
         scans: list[float] = []
-        with Ledger(place.ledger_url, node=trees.NODE) as ledger:
-            memory = LedgerMemory(ledger=ledger, folder_id=folder)
+        with Ledger(place.ledger_url, node=trees.NODE) as ledger, ledger.glances() as tx:
+            memory = LedgerMemory(tx=tx, folder_id=folder)
             here = Seen(os.getpid())
-            _scan(
-                place, memory, files
-            )  # it warms the caches of the disk, of the ledger and of what compiles queries
+            # Once to warm the caches: of the disk, of the ledger, and of what compiles queries.
+            _scan(place, memory, files)
             here.forget_peak()
             before, ledger_before = here.resident, _ledger(place)
             for _ in range(ROUNDS):

@@ -1,34 +1,34 @@
-"""What the ledger remembers of one folder, as a scan of it asks: in short transactions, page by page."""
+"""What the ledger remembers of one folder, as a scan of it asks: question by question, page by page."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from identifai_watch.core.model import Remembered
-from identifai_watch.ledger import Ledger, tree
+from identifai_watch.ledger import Transaction, tree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerMemory:
-    """What the ledger remembers of one folder, as the scan asks for it."""
+    """What the ledger remembers of one folder, as the scan asks for it.
 
-    ledger: Ledger
+    ``tx`` is best one of ``Ledger.glances``: between two questions the scan waits for a disk, and nothing is to be open.
+    """
+
+    tx: Transaction
     folder_id: int
 
     def directory(self, parent: bytes, most: int) -> dict[bytes, Remembered] | None:
         """Give all that is remembered in ``parent``, None if it is more than ``most``."""
-        with self.ledger.read() as tx:
-            return tree.directory(tx, self.folder_id, parent, most=most)
+        return tree.directory(self.tx, self.folder_id, parent, most=most)
 
     def known(self, parent: bytes, names: Sequence[bytes]) -> Mapping[bytes, Remembered]:
         """Give what is remembered of these names in ``parent``."""
-        with self.ledger.read() as tx:
-            return tree.known(tx, self.folder_id, parent, names)
+        return tree.known(self.tx, self.folder_id, parent, names)
 
     def count(self, parent: bytes) -> int:
         """Say how many names there should be in ``parent``."""
-        with self.ledger.read() as tx:
-            return tree.count(tx, self.folder_id, parent)
+        return tree.count(self.tx, self.folder_id, parent)
 
     def names(self, parent: bytes) -> Iterable[bytes]:
         """Give the names that should be in ``parent``."""
@@ -39,11 +39,10 @@ class LedgerMemory:
         return self._pages(partial(tree.parents, folder_id=self.folder_id))
 
     def _pages(self, ask: Callable[..., list[bytes]]) -> Iterator[bytes]:
-        """Ask page by page: whoever takes the answers looks at a disk meanwhile, and no transaction waits for that."""
+        """Ask page by page: whoever takes the answers looks at a disk meanwhile, and no question stays open for that."""
         after: bytes | None = None
         while True:
-            with self.ledger.read() as tx:
-                page = ask(tx, after=after)
+            page = ask(self.tx, after=after)
             if not page:
                 return
             yield from page

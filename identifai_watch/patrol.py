@@ -326,9 +326,13 @@ class Patrol:
         if not self._lies_where_it_did():
             self._shift.workers.tell(lambda _: self.rescan())
             return None
+        with self._shift.ledger.glances() as tx:
+            return self._compare(LedgerMemory(tx=tx, folder_id=self._folder_id), subtree)
+
+    def _compare(self, memory: LedgerMemory, subtree: bytes) -> Summary | None:
         found = scan(
             self._folder.root,
-            LedgerMemory(ledger=self._shift.ledger, folder_id=self._folder_id),
+            memory,
             self._rules,
             subtree=subtree,
             network=self.network,

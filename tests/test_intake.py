@@ -20,7 +20,7 @@ from identifai_watch.daemon import Daemon
 from identifai_watch.folder.look import Look, look
 from identifai_watch.folder.scan import Summary
 from identifai_watch.folder.watch import Notice, NoticeKind
-from identifai_watch.ledger import Ledger, Transaction, tree, views
+from identifai_watch.ledger import Ledger, Transaction, archive, tree, views, whereabouts
 from identifai_watch.ledger import intake as rows
 from identifai_watch.memory import LedgerMemory
 from identifai_watch.workers import Job
@@ -238,7 +238,7 @@ def test_what_lies_on_another_file_system_is_an_archive_once_more(tmp_path: Path
         quiet(daemon)
         one = intake(daemon)
         in_loop(daemon, lambda tx: rows.pin(tx, one.folder_id, "an empty mount point"))
-        in_loop(daemon, lambda tx: rows.archived(tx, one.folder_id, NOW, 0, is_whole=True))
+        in_loop(daemon, lambda tx: archive.archived(tx, one.folder_id, NOW, 0, is_whole=True))
         picture(home.drop / "archive.png")
         in_loop(daemon, lambda _: one.patrol.rescan())
         wait_for(lambda: one.patrol.health is Health.UNAVAILABLE, "it is another file system")
@@ -272,7 +272,7 @@ def test_a_released_file_obeys_the_rules_of_today(tmp_path: Path) -> None:
                 left = views.left_at(tx, number, b"out.png")
                 assert left is not None
                 assert "exclude: out*" == left.reason
-                assert [] == rows.to_admit(tx, number, 10)
+                assert [] == archive.to_admit(tx, number, 10)
         assert {"in.png"} == judged(home)
         assert 1 == paid(home)
 
@@ -395,7 +395,7 @@ def running_of(daemon: Daemon, label: str) -> list[Any]:
 
 
 def test_no_transaction_is_open_while_the_scan_looks_at_a_disk(tmp_path: Path) -> None:
-    """Names and directories come in pages, each a transaction of its own, and none is left out or told twice."""
+    """Names and directories come in pages, each a question of its own, and none is left out or told twice."""
     with Ledger(f"sqlite:///{tmp_path}/ledger.db", node="here") as ledger:
         shape = Fingerprint(size=1, mtime_ns=1, ctime_ns=1, inode=1)
         numbers = range(2 * tree.PAGE + 1)
@@ -404,12 +404,15 @@ def test_no_transaction_is_open_while_the_scan_looks_at_a_disk(tmp_path: Path) -
         ]
         with ledger.write() as tx:
             folder_id = rows.folder(tx, "here", "drop").id
-            first = rows.Arrival(folder_id=folder_id, path=b"", fingerprint=shape, noticed_at=NOW)
-            rows.hold(tx, [replace(first, path=path) for path in paths])
-        memory = LedgerMemory(ledger=ledger, folder_id=folder_id)
-        assert sorted({path.partition(b"/")[0] for path in paths}) == list(memory.parents())
-        names = iter(memory.names(b"d"))
-        assert b"0000.png" == next(names)
-        with ledger.write() as tx:  # on another connection: what the first one has open would be seen below
-            tx.exec_driver_sql("DELETE FROM files WHERE name >= X'30353030'")
-        assert tree.PAGE == 1 + len(list(names))
+            first = whereabouts.Arrival(folder_id=folder_id, path=b"", fingerprint=shape, noticed_at=NOW)
+            archive.hold(tx, [replace(first, path=path) for path in paths])
+        with ledger.glances() as glances:
+            memory = LedgerMemory(tx=glances, folder_id=folder_id)
+            assert sorted({path.partition(b"/")[0] for path in paths}) == list(memory.parents())
+            names = iter(memory.names(b"d"))
+            assert b"0000.png" == next(names)
+            with (
+                ledger.write() as tx
+            ):  # on another connection: what the first one has open would be seen below
+                tx.exec_driver_sql("DELETE FROM files WHERE name >= X'30353030'")
+            assert tree.PAGE == 1 + len(list(names))

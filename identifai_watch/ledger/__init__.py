@@ -54,6 +54,7 @@ class Ledger:
         found = sqlite.prepare(parsed)
         self._engine = sqlite.engine(parsed)
         self._writer = self._engine.execution_options(write=True)
+        self._single = self._engine.execution_options(single=True)
         try:
             if found != REVISION:
                 self._migrate(found)
@@ -80,6 +81,12 @@ class Ledger:
         None if that cannot be told now. For one thread alone; asking takes a thousandth of what an empty transaction does.
         """
         return self._watch.version()
+
+    @contextmanager
+    def glances(self) -> Iterator[sa.Connection]:
+        """Open a connection for many questions, each of which sees the ledger as it is then; between them nothing is open."""
+        with self._single.connect() as connection:
+            yield connection
 
     def close(self) -> None:
         """Close every connection, and give the daemon's lock back if it is ours."""

@@ -107,7 +107,7 @@ def engine(url: sa.URL) -> sa.Engine:
 
     WAL with ``synchronous=FULL``: a commit is on the disk before anything follows from it (sqlite.org/wal.html).
     A transaction begun with the execution option ``write`` takes the write lock at once, so that it cannot fail
-    half-way because another process wrote meanwhile.
+    half-way because another process wrote meanwhile; with ``single`` each statement is one by itself.
     """
     made = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
 
@@ -127,7 +127,10 @@ def engine(url: sa.URL) -> sa.Engine:
 
     @sa.event.listens_for(made, "begin")
     def _begin(connection: sa.Connection) -> None:
-        writes = connection.get_execution_options().get("write", False)
+        options = connection.get_execution_options()
+        if options.get("single", False):
+            return
+        writes = options.get("write", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return made

@@ -34,22 +34,17 @@ def _remembered(table: sa.Table, mark: sa.ColumnElement[int]) -> sa.Select[Any]:
 _MARK = sa.case((_NOT_GONE, files.c.missing), else_=GONE)
 _OF_FILES = _remembered(files, _MARK).where(AT_ITS_PLACE)
 _OF_LEFT = _remembered(left, sa.literal_column("0", sa.Integer))
-_SOURCES = ((_OF_LEFT, left.c.name), (_OF_FILES, files.c.name))
-_ALL = [query.limit(sa.bindparam("most")) for query, _ in _SOURCES]
-_NAMED = [query.where(name.in_(_NAMES)) for query, name in _SOURCES]
+# What was left alone first: a file that stands for the same name, as none should, has the last word.
+_ALL = sa.union_all(_OF_LEFT, _OF_FILES).limit(sa.bindparam("most"))
+_NAMED = sa.union_all(_OF_LEFT.where(left.c.name.in_(_NAMES)), _OF_FILES.where(files.c.name.in_(_NAMES)))
 
 
 def directory(
     tx: sa.Connection, folder_id: int, parent: bytes, *, most: int
 ) -> dict[bytes, Remembered] | None:
     """Return all that is remembered in the directory ``parent`` by name; None if that is more than ``most``."""
-    found: dict[bytes, Remembered] = {}
-    for query in _ALL:
-        listed = tx.execute(query, {"folder": folder_id, "above": parent, "most": most + 1}).all()
-        if len(listed) > most:
-            return None
-        found.update((row[0], row[1:]) for row in listed)
-    return found
+    listed = tx.execute(_ALL, {"folder": folder_id, "above": parent, "most": most + 1}).all()
+    return None if len(listed) > most else {row[0]: row[1:] for row in listed}
 
 
 def known(
@@ -58,11 +53,8 @@ def known(
     """Return what is remembered of ``names``, at most a page of them and one at least, in the directory ``parent``."""
     padded = [*names, *([names[-1]] * (PAGE - len(names)))]
     values = {f"name_{number}": name for number, name in enumerate(padded)}
-    found: dict[bytes, Remembered] = {}
-    for query in _NAMED:
-        for row in tx.execute(query, {"folder": folder_id, "above": parent, **values}):
-            found[row[0]] = row[1:]
-    return found
+    listed = tx.execute(_NAMED, {"folder": folder_id, "above": parent, **values})
+    return {row[0]: row[1:] for row in listed}
 
 
 def count(tx: sa.Connection, folder_id: int, parent: bytes) -> int:

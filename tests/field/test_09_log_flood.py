@@ -83,7 +83,8 @@ def test_hours_of_trouble_are_a_few_lines(tmp_path: Path, clock: Clock, log: Log
     assert ROUNDS <= sum(line["event"] == "scanned" for line in log.lines("debug"))
     assert ROUNDS // 2 <= tried
 
-    lines = log.lines("info", "warning", "error")
+    # The clock may be wound past midnight, and each day has a line of its own.
+    lines = [line for line in log.lines("info", "warning", "error") if line["event"] != "history head"]
     told = Counter(line["event"] for line in lines)
     once = ("started", "stopped", "folder unavailable", "directory cannot be listed", "identifAI holds us")
     assert dict.fromkeys(once, 1) == {event: told[event] for event in once}
