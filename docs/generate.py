@@ -1,8 +1,9 @@
-"""Write into README.md what follows from the code: states, arrows, commands and exit statuses.
+"""Write into README.md what follows from the code, states, arrows, commands and exit statuses, and what was measured.
 
 ``python docs/generate.py`` rewrites the blocks between its markers; ``--check`` only says whether they are current.
 """
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from identifai_watch.cli import COMMANDS
 from identifai_watch.core.lifecycle import ANALYSES, DUTIES, FILES, Tries
 from identifai_watch.errors import Exit
 
+MEASURED = Path(__file__).resolve().parent / "measured.json"
 README = Path(__file__).resolve().parent.parent / "README.md"
 
 MEANINGS = {
@@ -154,7 +156,49 @@ def statuses() -> str:
     )
 
 
-BLOCKS = {"states": states, "crashes": crashes, "commands": commands, "statuses": statuses}
+def benchmarks() -> str:
+    """Return the figures that have a goal, as ``python -m benchmarks all --json docs/measured.json`` wrote them."""
+    documents = json.loads(MEASURED.read_text(encoding="utf-8"))
+    lines = [
+        "| `python -m benchmarks` | measured | figure | yardstick | ratio | goal | reached |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        _measured(document["benchmark"], one)
+        for document in documents
+        for one in document["figures"]
+        if one["goal"]
+    ]
+    machine = documents[0]["machine"]
+    system = f"{machine['system']}, Python {machine['python']}, SQLite {machine['sqlite']}"
+    return "\n".join([*lines, "", f"On {machine['processor']}, {machine['cores']} cores, {system}."])
+
+
+def _measured(name: str, one: Mapping[str, Any]) -> str:
+    beside = "" if one["yardstick"] is None else f"{_number(one['yardstick'])} {one['against']}"
+    cells = (
+        f"`{name}`",
+        one["what"].strip(),
+        f"{_number(one['value'])} {one['unit']}".strip(),
+        beside,
+        "" if one["ratio"] is None else f"{one['ratio']:.2f}",
+        one["goal"],
+        "yes" if one["reached"] else "**no**",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+BLOCKS = {
+    "states": states,
+    "crashes": crashes,
+    "commands": commands,
+    "statuses": statuses,
+    "benchmarks": benchmarks,
+}
 
 
 def rewritten(text: str) -> str:

@@ -26,9 +26,9 @@ class LedgerMemory:
         """Give what is remembered of these names in ``parent``."""
         return tree.known(self.tx, self.folder_id, parent, names)
 
-    def count(self, parent: bytes) -> int:
-        """Say how many names there should be in ``parent``."""
-        return tree.count(self.tx, self.folder_id, parent)
+    def rows(self, parent: bytes) -> Iterable[Sequence[tuple[bytes, int, int, int, int | None, int]]]:
+        """Give all that is remembered in ``parent``, page by page."""
+        return tree.pages(self.tx, self.folder_id, parent)
 
     def names(self, parent: bytes) -> Iterable[bytes]:
         """Give the names that should be in ``parent``."""

@@ -567,7 +567,7 @@ QUERIES: dict[str, Callable[[sa.Connection], object]] = {
     "to_admit": lambda tx: archive.to_admit(tx, 1, 10),
     "known": lambda tx: tree.known(tx, 1, b"", [b"1.jpg", b"notes.txt", b"2.jpg"]),
     "directory": lambda tx: tree.directory(tx, 1, b"", most=100),
-    "count": lambda tx: tree.count(tx, 1, b""),
+    "pages": lambda tx: list(tree.pages(tx, 1, b"")),
     "names": lambda tx: list(tree.names(tx, 1, b"")),
     "parents": lambda tx: list(tree.parents(tx, 1)),
     "at_place": lambda tx: whereabouts.at_place(tx, 1, b"1.jpg"),

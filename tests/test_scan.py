@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -50,9 +51,11 @@ class Notebook:
         paths = {name: parent + b"/" + name if parent else name for name in names}
         return {name: self.files[path] for name, path in paths.items() if path in self.files}
 
-    def count(self, parent: bytes) -> int:
-        """Count what should be there."""
-        return len(list(self.names(parent)))
+    def rows(self, parent: bytes) -> Iterable[list[tuple[Any, ...]]]:
+        """Give all of ``parent``, a name to a page."""
+        for path, remembered in self.files.items():
+            if path.rpartition(b"/")[0] == parent:
+                yield [(path.rpartition(b"/")[2], *remembered)]
 
     def names(self, parent: bytes) -> Iterable[bytes]:
         """Give what should be there."""
@@ -414,9 +417,10 @@ class Mirror:
         stats = {name: (directory / os.fsdecode(name)).stat() for name in names}
         return {name: as_remembered(fingerprint(found, network=False)) for name, found in stats.items()}
 
-    def count(self, parent: bytes) -> int:
-        """Count them on the disk."""
-        return sum(1 for _ in (self.path / os.fsdecode(parent)).iterdir())
+    def rows(self, parent: bytes) -> Iterable[list[tuple[Any, ...]]]:
+        """Give all of them, as they are on the disk."""
+        for path in (self.path / os.fsdecode(parent)).iterdir():
+            yield [(os.fsencode(path.name), *as_remembered(fingerprint(path.stat(), network=False)))]
 
     def names(self, parent: bytes) -> Iterable[bytes]:
         """Give none: a scan that finds nothing never asks."""

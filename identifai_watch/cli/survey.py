@@ -36,9 +36,9 @@ class Nothing:
         """Know nothing."""
         return {}
 
-    def count(self, _parent: bytes) -> int:
-        """Expect nothing."""
-        return 0
+    def rows(self, _parent: bytes) -> tuple[()]:
+        """Remember nothing."""
+        return ()
 
     def names(self, _parent: bytes) -> Iterable[bytes]:
         """Expect nothing."""

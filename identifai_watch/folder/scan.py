@@ -8,7 +8,8 @@ is swapped for a link, cannot lead the scan astray.
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
@@ -30,7 +31,12 @@ from identifai_watch.folder.rules import PLAIN, Rules, why_not_descend, why_not_
 
 _CHUNK = 500
 MOST_HELD = 10_000
-"""Files of a directory whose memory is held as a whole, some 3 MB; of a larger one it is asked for chunk by chunk."""
+"""Files of a directory whose memory is held as a whole, some 3 MB; of a larger one sums are made."""
+
+_PARTS = 65_536
+"""Parts of a large directory, half a MB: of a million names sixteen are looked at for one that differs."""
+
+_BITS = (1 << 64) - 1
 
 _Files = dict[bytes, os.stat_result]
 _ENCODING, _ERRORS = (
@@ -42,7 +48,7 @@ _ENCODING, _ERRORS = (
 class Memory(Protocol):
     """What is remembered of a folder: its files, and what was left alone. A parent is b"" for the root.
 
-    ``count``, ``names`` and ``parents`` speak of what should be there: not of what is known to be gone.
+    ``names`` and ``parents`` speak of what should be there: not of what is known to be gone.
     """
 
     def directory(self, parent: bytes, most: int) -> dict[bytes, Remembered] | None:
@@ -51,8 +57,8 @@ class Memory(Protocol):
     def known(self, parent: bytes, names: Sequence[bytes]) -> Mapping[bytes, Remembered]:
         """Give what is remembered of these names in ``parent``, by name; at most 500 names."""
 
-    def count(self, parent: bytes) -> int:
-        """Say how many names there should be in ``parent``."""
+    def rows(self, parent: bytes) -> Iterable[Sequence[tuple[bytes, int, int, int, int | None, int]]]:
+        """Give all that is remembered in ``parent``, page by page: each name, and what follows it in ``Remembered``."""
 
     def names(self, parent: bytes) -> Iterable[bytes]:
         """Give the names that should be in ``parent``."""
@@ -202,16 +208,16 @@ class _Scan:
 
     def _directory(self, directory: _Directory) -> Iterator[Finding]:
         """Compare one directory, reading it in chunks; a listing that breaks says nothing of what is missing."""
-        asked = _Asked(self.memory, directory.path, self.hold)
+        remembered = self.memory.directory(directory.path, self.hold)
         try:
             with directory_inside(self.top, directory.path, listing=True) as opened:
                 ignore = ignore_in(opened, directory.path)
                 if ignore is not None:
                     directory = _Directory(path=directory.path, ignores=(*directory.ignores, ignore))
-                for files in self._listed(opened, directory):
-                    yield from self._compare(directory, files, asked)
-                    if self.stop():
-                        return
+                if remembered is None:
+                    unseen = yield from self._sift(opened, directory)
+                else:
+                    unseen = yield from self._match(opened, directory, remembered)
         except MissingError:
             return  # it went meanwhile: the full scan asks for its files at its end
         except FolderError as error:
@@ -219,15 +225,48 @@ class _Scan:
             yield Unlisted(path=directory.path, reason=str(error))
             return
         self.directories += 1
-        for name in asked.unseen():
+        for name in unseen:
             path = _prefix(directory.path) + name
             if self._is_gone(path, stat.S_ISREG):
                 yield Missing(path=path)
             if self.stop():
                 return
 
-    def _listed(self, opened: int, directory: _Directory) -> Iterator[_Files]:
-        """List the files in chunks, and put the directories aside.
+    def _match(
+        self, opened: int, directory: _Directory, remembered: dict[bytes, Remembered]
+    ) -> Generator[Finding, None, Iterable[bytes]]:
+        """Compare a directory with all that is remembered of it; return the names that should be there and are not."""
+        for files in self._listed(opened, directory):
+            yield from self._compare(directory, files, remembered)
+            if self.stop():
+                return ()
+        return [name for name, of in remembered.items() if of[-1] != GONE]
+
+    def _sift(self, opened: int, directory: _Directory) -> Generator[Finding, None, Iterable[bytes]]:
+        """Compare a large directory, of which not all is held; return the names that should be there and may not be.
+
+        Most of it is as it is remembered, and that is told by sums. Only the parts that differ are looked at again, name
+        by name.
+        """
+        sums = _Sums()
+        for page in self.memory.rows(directory.path):
+            sums.add_remembered(page)
+        for files in self._listed(opened, directory):
+            sums.add_listed(files, network=self.network)
+            if self.stop():
+                return ()
+        if not sums.differ():
+            return ()
+        for files in self._listed(opened, directory, again=True):
+            odd = {name: result for name, result in files.items() if sums.differs(name)}
+            if odd:
+                yield from self._compare(directory, odd, dict(self.memory.known(directory.path, list(odd))))
+            if self.stop():
+                return ()
+        return (name for name in self.memory.names(directory.path) if sums.differs(name))
+
+    def _listed(self, opened: int, directory: _Directory, *, again: bool = False) -> Iterator[_Files]:
+        """List the files in chunks, count them and put the directories aside, unless it is done ``again``.
 
         Raises:
             FolderError: the listing breaks.
@@ -235,11 +274,13 @@ class _Scan:
         try:
             with os.scandir(opened) as entries:
                 while chunk := list(islice(entries, _CHUNK)):
-                    yield self._sorted_out(chunk, directory)
+                    files = self._sorted_out(chunk, directory, again=again)
+                    self.files += 0 if again else len(files)
+                    yield files
         except OSError as error:
             raise translated(error) from error
 
-    def _sorted_out(self, entries: list[os.DirEntry[str]], directory: _Directory) -> _Files:
+    def _sorted_out(self, entries: list[os.DirEntry[str]], directory: _Directory, *, again: bool) -> _Files:
         files: _Files = {}
         prefix, rules, ignores = _prefix(directory.path), self.rules, directory.ignores
         is_plain = PLAIN.fullmatch if not (rules.include or rules.exclude or ignores) else _never
@@ -249,7 +290,8 @@ class _Scan:
                 if is_plain(name) or self._is_wanted(prefix + name, name, ignores):
                     _take(entry, name, files)
             elif (
-                entry.is_dir(follow_symlinks=False)
+                not again
+                and entry.is_dir(follow_symlinks=False)
                 and why_not_descend(prefix + name, name, rules) is None
                 and not _is_kept(ignores, prefix + name, is_directory=True)
             ):
@@ -261,11 +303,11 @@ class _Scan:
             ignores, path, is_directory=False
         )
 
-    def _compare(self, directory: _Directory, files: _Files, asked: "_Asked") -> Iterator[Finding]:
-        """Compare these files with what is remembered."""
-        self.files += len(files)
+    def _compare(
+        self, directory: _Directory, files: _Files, known: dict[bytes, Remembered]
+    ) -> Iterator[Finding]:
+        """Compare these files with what is known, and take out of that what was compared."""
         prefix = _prefix(directory.path)
-        known = asked.of(files)
         take = known.pop
         for name, result in files.items():
             remembered = take(name, None)
@@ -309,37 +351,41 @@ class _Scan:
             return False
 
 
-class _Asked:
-    """What is remembered of one directory, as its listing asks for it: all at once, or chunk by chunk of a large one."""
+class _Sums:
+    """Where a large directory differs from what is remembered of it, told without holding either.
 
-    def __init__(self, memory: Memory, parent: bytes, hold: int) -> None:
-        self._memory = memory
-        self._hold = hold
-        self._parent = parent
-        self._all: dict[bytes, Remembered] | None = None
-        self._is_asked = False
-        self._present = 0
+    Each name falls into one of many parts, and each part has a sum of what is remembered and of what is there, in which
+    what is the same cancels out. What is not there, or is otherwise, leaves its part with a sum of its own: that one
+    cancels out another takes two hashes of 61 bits that are equal, of which whoever makes files knows neither, for the
+    names are hashed with a secret of this process.
+    """
 
-    def of(self, names: Iterable[bytes]) -> dict[bytes, Remembered]:
-        """Return what is remembered of ``names``, and perhaps of others; whoever has compared a name takes it out."""
-        if not self._is_asked:
-            self._is_asked = True
-            self._all = self._memory.directory(self._parent, self._hold)
-        if self._all is not None:
-            return self._all
-        listed = list(names)
-        found = dict(self._memory.known(self._parent, listed)) if listed else {}
-        self._present += sum(remembered[-1] != GONE for remembered in found.values())
-        return found
+    def __init__(self) -> None:
+        self._of = array("Q", bytes(8 * _PARTS))
 
-    def unseen(self) -> Iterable[bytes]:
-        """Return the names that should be there and were not listed; of a large directory all, if any is missing."""
-        found = self.of(())
-        if self._all is not None:
-            return [name for name, remembered in found.items() if remembered[-1] != GONE]
-        if self._present == self._memory.count(self._parent):
-            return ()
-        return self._memory.names(self._parent)
+    def add_remembered(self, rows: Iterable[tuple[bytes, int, int, int, int | None, int]]) -> None:
+        """Add what is remembered, with its names first: what is known to be gone is not expected."""
+        of = self._of
+        for name, size, mtime_ns, ctime_ns, inode, mark in rows:
+            if mark != GONE:
+                # Whoever was missed is told to be back, so it must differ also where it is as it was.
+                of[hash(name) % _PARTS] ^= hash((name, size, mtime_ns, ctime_ns, inode, mark)) & _BITS
+
+    def add_listed(self, files: _Files, *, network: bool) -> None:
+        """Add what is there."""
+        of = self._of
+        for name, result in files.items():
+            inode = None if network else result.st_ino
+            shape = (name, result.st_size, result.st_mtime_ns, result.st_ctime_ns, inode, 0)
+            of[hash(name) % _PARTS] ^= hash(shape) & _BITS
+
+    def differ(self) -> bool:
+        """Tell whether any part differs."""
+        return any(self._of)
+
+    def differs(self, name: bytes) -> bool:
+        """Tell whether the part of a name differs."""
+        return self._of[hash(name) % _PARTS] != 0
 
 
 def _never(_name: bytes) -> None:

@@ -1,6 +1,6 @@
 """What the ledger knows of a folder's tree: what a scan compares it with, directory by directory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,8 +19,14 @@ PAGE = 500
 _NAMES: list[sa.BindParameter[bytes]] = [sa.bindparam(f"name_{number}") for number in range(PAGE)]
 
 
-def _remembered(table: sa.Table, mark: sa.ColumnElement[int]) -> sa.Select[Any]:
-    """Select what is remembered in one directory, with nothing between the engine's values and the caller."""
+def _remembered(
+    table: sa.Table, mark: sa.ColumnElement[int], *, folder: sa.ColumnElement[int] | None = None
+) -> sa.Select[Any]:
+    """Select what is remembered in one directory, with nothing between the engine's values and the caller.
+
+    ``folder`` stands for the column of that name.
+    """
+    of_folder = table.c.folder_id if folder is None else folder
     return sa.select(
         sa.type_coerce(table.c.name, sa.types.NullType()),
         table.c.size,
@@ -28,7 +34,7 @@ def _remembered(table: sa.Table, mark: sa.ColumnElement[int]) -> sa.Select[Any]:
         table.c.ctime_ns,
         table.c.inode,
         mark,
-    ).where(table.c.folder_id == sa.bindparam("folder"), table.c.parent == sa.bindparam("above"))
+    ).where(of_folder == sa.bindparam("folder"), table.c.parent == sa.bindparam("above"))
 
 
 _MARK = sa.case((_NOT_GONE, files.c.missing), else_=GONE)
@@ -37,6 +43,28 @@ _OF_LEFT = _remembered(left, sa.literal_column("0", sa.Integer))
 # What was left alone first: a file that stands for the same name, as none should, has the last word.
 _ALL = sa.union_all(_OF_LEFT, _OF_FILES).limit(sa.bindparam("most"))
 _NAMED = sa.union_all(_OF_LEFT.where(left.c.name.in_(_NAMES)), _OF_FILES.where(files.c.name.in_(_NAMES)))
+
+
+LONG_PAGE = 5_000
+_MOST_OF_IT = 0.25
+_AFTER: sa.BindParameter[Any] = sa.bindparam("after")
+_SHARE = sa.select(
+    sa.select(sa.func.count())
+    .where(files.c.folder_id == sa.bindparam("folder"), files.c.parent == sa.bindparam("above"), AT_ITS_PLACE)
+    .scalar_subquery()
+    .label("of_it"),
+    sa.func.coalesce(sa.select(sa.func.max(files.c.id)).scalar_subquery(), 0).label("total"),
+)
+_LEFT_PAGE = _OF_LEFT.where(left.c.name > _AFTER).order_by(left.c.name).limit(sa.bindparam("most"))
+_NAMED_PAGE = _OF_FILES.where(files.c.name > _AFTER).order_by(files.c.name).limit(sa.bindparam("most"))
+# With its sign the folder's number is no column of an index: the rows are read in the order of their numbers.
+_NUMBERED_PAGE = (
+    _remembered(files, _MARK, folder=sa.literal_column("+files.folder_id", sa.Integer))
+    .add_columns(files.c.id)
+    .where(AT_ITS_PLACE, files.c.id > _AFTER)
+    .order_by(files.c.id)
+    .limit(sa.bindparam("most"))
+)
 
 
 def directory(
@@ -57,15 +85,23 @@ def known(
     return {row[0]: row[1:] for row in listed}
 
 
-def count(tx: sa.Connection, folder_id: int, parent: bytes) -> int:
-    """Return how many names should be there in the directory ``parent``."""
-    queries = (
-        sa.select(sa.func.count()).where(
-            files.c.folder_id == folder_id, files.c.parent == parent, AT_ITS_PLACE, _NOT_GONE
-        ),
-        sa.select(sa.func.count()).where(left.c.folder_id == folder_id, left.c.parent == parent),
-    )
-    return sum(tx.execute(query).scalar_one() for query in queries)
+def pages(tx: sa.Connection, folder_id: int, parent: bytes) -> Iterator[Sequence[Any]]:
+    """Yield all that is remembered in the directory ``parent``, in pages: each name, and what follows it in Remembered.
+
+    Where most of the ledger is this one directory its rows are read as they lie, else by the index of the names.
+    """
+    share = tx.execute(_SHARE, {"folder": folder_id, "above": parent}).one()
+    by_number = share.total > 0 and share.of_it / share.total > _MOST_OF_IT
+    for query, is_by_number in (
+        (_LEFT_PAGE, False),
+        (_NUMBERED_PAGE if by_number else _NAMED_PAGE, by_number),
+    ):
+        after: int | bytes = 0 if is_by_number else b""
+        while page := tx.execute(
+            query, {"folder": folder_id, "above": parent, "after": after, "most": LONG_PAGE}
+        ).all():
+            yield [row[:6] for row in page] if is_by_number else page
+            after = page[-1][6] if is_by_number else page[-1][0]
 
 
 def names(
