@@ -48,6 +48,12 @@ PULSE = 5.0
 SCAN_SHARE = 10
 """A scan never takes more than a tenth of the time: the next one waits ten times as long as the last one took."""
 
+WATCHED_SHARE = 150
+"""In a large tree whose events are heard it takes less than a hundredth: there it only has to prove them right."""
+
+LARGE = 20_000
+"""Files from which on a tree is large."""
+
 FEW_UNLISTED = 3
 """So many directories that cannot be listed are named where the folder is shown; the log names them all."""
 
@@ -388,19 +394,26 @@ class Patrol:
         took = self._scan_took = max(now - self._scan_began - self._waited, timedelta(0))
         self.last_scan_at = now
         self._rested_at = now + took * SCAN_SHARE
-        in_turn = self._rested_at if self._lacks_events else max(self._rested_at, now + self._folder.rescan)
-        self._scan_at = now if self._wants_rescan else in_turn
-        self._wants_rescan = False
         self._log.debug("scanned", files=summary.files, seconds=round(took.total_seconds(), 3))
         self.sentry.rest()
         unheard = self.witness.end()
         if unheard:
             self._log.warning("files that no event named", files=unheard)
             self._become(Unheard(unheard))
+        self._scan_at = now if self._wants_rescan else self._in_turn(now, summary.files)
+        self._wants_rescan = False
         if self.health is Health.UNAVAILABLE:
             self.rescan()  # it hung, and answers again: its root is looked at before anything else
         self.unlisted = {path: why for path, why in self.unlisted.items() if path in self._unlisted_lately}
         self._findings.ended(tx, summary)
+
+    def _in_turn(self, now: datetime, files: int) -> datetime:
+        """Return when the next scan is due after one that ended ``now`` and found so many files."""
+        if self._lacks_events:
+            return self._rested_at
+        is_heard = self.mode is Mode.EVENTS and self.health is Health.OK
+        share = WATCHED_SHARE if is_heard and files >= LARGE else SCAN_SHARE
+        return now + max(self._folder.rescan, self._scan_took * share)
 
     def _plan(self, work: Callable[[], Result], then: Callable[[Transaction, Result], None]) -> None:
         job = Job(lane=self._lane, label=self._lane, work=work, then=then, failed=self._failed)

@@ -4,10 +4,12 @@ import base64
 import json
 import os
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from identifai_watch import patrol as patrol_module
 from identifai_watch.core.health import Health
 from identifai_watch.core.model import AnalysisState, FileState
 from identifai_watch.daemon import Daemon
@@ -564,3 +566,24 @@ def state_of(daemon: Daemon, path: str) -> AnalysisState | None:
 def sample(ending: str) -> Path:
     """Return the sample of a format."""
     return Path(__file__).parent / "media" / f"sample.{ending}"
+
+
+@pytest.mark.parametrize(
+    ("events", "files", "share"), [("auto", 5, 1000), ("auto", 4, 10), ("off", 5, 10)], ids=str
+)
+def test_a_large_tree_whose_events_are_heard_is_scanned_more_rarely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: str, files: int, share: int
+) -> None:
+    """There a scan only proves the events right; a smaller one, or one that only scans find things in, has less rest."""
+    monkeypatch.setattr(patrol_module, "LARGE", 5)
+    monkeypatch.setattr(patrol_module, "WATCHED_SHARE", 1000)
+    with house(tmp_path, folder={"events": events, "rescan_seconds": 0.1}) as home:
+        for number in range(files):
+            picture(home.drop / f"{number}.png")
+        with home.daemon() as daemon:
+            patrol = intake(daemon).patrol
+            wait_for(lambda: patrol.last_scan_at, "it was scanned")
+            scanned_at, took, due = in_loop(
+                daemon, lambda _: (patrol.last_scan_at, patrol._scan_took, patrol._scan_at)
+            )
+    assert due - scanned_at == max(timedelta(seconds=0.1), took * share)
