@@ -277,6 +277,7 @@ class Daemon:
             self._last_words(0.1)
         self._last_words(0.0)
         with suppress(LedgerAwayError), shift.ledger.write() as tx:
+            self._dispatch.uploads.log_departures(tx)
             self._vigil.report(tx, force=True)
             if is_meant:
                 desk.end_node(tx, shift.ledger.node, shift.clock())

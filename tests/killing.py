@@ -315,6 +315,7 @@ def _commits(killer: Killer) -> None:
     ):
         _then(claims, name, lambda found, *_, noted=noted, **__: noted if found else None)
     _then(budget, "depart", lambda _, _tx, method, *__, **___: f"{method} logged")
+    _departures(budget)
     _then(
         budget, "advance_account", lambda both, *_, **__: "account advanced" if both[0] != both[1] else None
     )
@@ -360,6 +361,17 @@ def _arrows(work: Any, name: str, core: str) -> None:
 
     setattr(work, name, called)
     setattr(work.lifecycle, core, advanced)
+
+
+def _departures(budget: Any) -> None:
+    """Note the requests that are written down after they left, for nothing limits them."""
+    real = budget.log
+
+    def logged(tx: Any, departed: Any) -> None:
+        real(tx, departed)
+        _here.noted += [f"{one.method} logged" for one in departed]
+
+    budget.log = logged
 
 
 def _taken(work: Any) -> None:

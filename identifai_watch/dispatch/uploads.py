@@ -106,6 +106,10 @@ class Uploads:
         """How many uploads were begun since the shift began."""
         return self._begun
 
+    def log_departures(self, tx: Transaction) -> None:
+        """Write down the requests that left while nothing limited them."""
+        self._departures.write(tx)
+
     def recover(self, tx: Transaction) -> None:
         """Take up what was being sent when a daemon died, and give up what has been awaited too long."""
         shift = self._shift
@@ -125,7 +129,7 @@ class Uploads:
 
         ``in_flight`` are the other requests under way: while the network is in doubt, one at a time finds out.
         """
-        self._departures.write(tx)
+        self.log_departures(tx)
         paused = {pause.folder_id for pause in holds.pauses(tx)}
         reachable = [key for key, one in self._intakes.items() if _is_near(one) and key not in paused]
         room = self._room(tx, reachable, in_flight) if reachable else 0
