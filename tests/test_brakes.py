@@ -17,6 +17,7 @@ from identifai_watch.core.model import AnalysisState, FileState
 from identifai_watch.daemon import Daemon
 from identifai_watch.errors import Exit
 from identifai_watch.idle import idle_io
+from identifai_watch.ledger import archive as ledger_archive
 from identifai_watch.simulator import Endpoint
 from tests.field.clock import Clock
 from tests.harness import House, house, wait_for
@@ -271,7 +272,7 @@ def quiet_but_for(daemon: Daemon, waiting: int) -> None:
 
     def is_quiet() -> bool:
         with daemon.shift.ledger.read() as tx:
-            left = way_in.intake.to_admit(tx, intake(daemon).folder_id, 100)
+            left = ledger_archive.to_admit(tx, intake(daemon).folder_id, 100)
         return not daemon.settling and daemon._dispatch.is_idle() and len(left) == waiting
 
     wait_for(is_quiet, f"all but {waiting} are judged")

@@ -4,7 +4,7 @@ import base64
 import json
 import os
 import shutil
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -204,16 +204,13 @@ def test_a_scan_that_is_asked_for_during_another_is_made_after_it(tmp_path: Path
     with house(tmp_path, folder=BY_EVENTS | held) as home, home.daemon() as daemon:
         patrol = intake(daemon).patrol
 
-        def ask(_: Transaction) -> bool:
-            if patrol._is_scanning:
-                patrol.rescan()
-                return True
+        def ask(_: Transaction) -> datetime | None:
+            is_scanning = patrol._is_scanning
             patrol.rescan()
-            return False
+            return patrol._scan_began if is_scanning else None
 
-        wait_for(lambda: in_loop(daemon, ask), "it is asked for during a scan")
-        first = wait_for(lambda: patrol.last_scan_at, "the scan ends")
-        wait_for(lambda: first != patrol.last_scan_at, "another scan follows")
+        began = wait_for(lambda: in_loop(daemon, ask), "it is asked for during a scan")
+        wait_for(lambda: patrol._scan_began > began, "another scan follows")
 
 
 def test_the_scan_alone_finds_everything(tmp_path: Path) -> None:

@@ -29,6 +29,10 @@ FLIPPED = {"human": "artificial", "artificial": "human", "uncertain": "human"}
 OUTCOMES = ("human", "artificial", "uncertain", "rejected")
 
 
+LIMITED = {"posts_per_minute": 6_000, "gets_per_minute": 6_000}
+"""Limits that are never reached: with them each request is written down before it leaves."""
+
+
 @dataclass(frozen=True, slots=True)
 class Typed:
     """A command that is killed while no daemon runs, so that it carries its order out itself."""
@@ -574,6 +578,18 @@ CHAINS: tuple[Chain, ...] = (
         ),
     ),
     Chain(
+        name="rejudged, with nothing that limits it",
+        api=dict.fromkeys(LIMITED, 0),
+        steps=(
+            dropped("a.png"),
+            Life.rest,
+            Typed(before("order asked", "rejudged"), ("rejudge", "--yes", "a.png")),
+            Again(after("queued, Begun"), charges=(0, 1)),
+            Again(before("POST logged"), charges=(0, 1)),
+            Again(after("POST logged"), charges=(0, 1)),
+        ),
+    ),
+    Chain(
         name="rejudged, with its upload cut",
         steps=(
             dropped("a.png", make=large),
@@ -739,7 +755,7 @@ def test_killed_at_every_point(
         if elsewhere.stat().st_dev == tmp_path.stat().st_dev:
             pytest.skip("needs a second file system at /dev/shm")
         folder |= {outcome: str(elsewhere / outcome) for outcome in OUTCOMES}
-    with house(tmp_path, chain.script, folder=folder, api=dict(chain.api)) as home:
+    with house(tmp_path, chain.script, folder=folder, api=LIMITED | dict(chain.api)) as home:
         life = Life(home=home, nursery=nursery, elsewhere=elsewhere)
         for step in chain.steps:
             if isinstance(step, Aim):

@@ -23,7 +23,7 @@ from tests.harness import KEY, house, wait_for
 from tests.watching import in_loop, lines, picture
 
 QUICK = {"settle_seconds": 0.1, "rescan_seconds": 600.0}
-ATTEMPTS, BACKLOG = 40, 300
+ATTEMPTS, BACKLOG = 40, 1000
 LONG = 60.0
 """Seconds after which whatever waits for the network is tried again."""
 
