@@ -47,10 +47,15 @@ def test_nothing_is_given_up_however_often_it_fails(tmp_path: Path, outage: Faul
         for name in names:
             picture(home.drop / name)
         wait_for(lambda: queued(daemon) == len(names), "all are queued")
+        dispatch = daemon._dispatch
         while state.count(Endpoint.UPLOAD) < ATTEMPTS:
+            begun = dispatch.uploads.begun
             clock.wind(daemon, LONG)
             wait_for(
-                lambda: in_loop(daemon, lambda _: daemon._dispatch.is_idle()), "what was tried has failed"
+                lambda begun=begun: in_loop(  # type: ignore[misc] - bound at once
+                    daemon, lambda _: dispatch.uploads.begun > begun and dispatch.is_idle()
+                ),
+                "what was tried has failed",
             )
             assert {None} == {line.analysis.stuck_at for line in lines(daemon) if line.analysis is not None}
         assert 0 == len(state.charged)
