@@ -18,6 +18,7 @@ from benchmarks.soak import soak
 ROWS = (
     "digest",
     "scan",
+    "archive",
     "latency",
     "budget",
     "polling",
@@ -62,26 +63,38 @@ def _command(name: str) -> click.Command:
 
 
 @click.command("all")
+@click.argument("names", nargs=-1, type=click.Choice(ROWS), metavar="[NAME]...")
 @click.option("--small", is_flag=True, help="A small size each: to see that they work, not for figures.")
 @click.option(
     "--json", "target", type=click.Path(path_type=Path, dir_okay=False), help="Write them there too."
 )
-def every(*, small: bool, target: Path | None) -> None:
-    """Run all of them but the soak, each in a process of its own."""
-    found: list[dict[str, Any]] = []
+def every(*, names: tuple[str, ...], small: bool, target: Path | None) -> None:
+    """Run all of them but the soak, or those named, each in a process of its own.
+
+    What the file holds of others stays.
+    """
+    found = _before(target)
     failed: list[str] = []
-    for name in ROWS:
+    for name in names or ROWS:
         command = [sys.executable, "-m", "benchmarks", name, "--json", *(["--small"] if small else [])]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
         if done.returncode != 0:
             failed.append(name)
             continue
-        found.append(json.loads(done.stdout))
-        figures.show(found[-1])
+        found[name] = json.loads(done.stdout)
+        figures.show(found[name])
     if target is not None:
-        target.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        ordered = [found[name] for name in ROWS if name in found]
+        target.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
     if failed:
         raise click.ClickException(f"failed: {', '.join(failed)}")
+
+
+def _before(target: Path | None) -> dict[str, dict[str, Any]]:
+    """Return what a file holds of earlier runs, by benchmark."""
+    if target is None or not target.exists():
+        return {}
+    return {one["benchmark"]: one for one in json.loads(target.read_text(encoding="utf-8"))}
 
 
 benchmarks.add_command(soak)

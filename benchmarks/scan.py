@@ -1,7 +1,6 @@
 """What a scan of an unchanged tree costs, beside find(1) on the same tree: time, memory, and what it writes."""
 
 import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -43,7 +42,7 @@ def _scanned(files: int, per_directory: int, what: str) -> Iterator[Figure]:
             here.forget_peak()
             before, ledger_before = here.resident, _ledger(place)
             for _ in range(ROUNDS):
-                found.append(_find(place.drop))
+                found.append(trees.find(place.drop))
                 began = time.monotonic()
                 _scan(place, memory, files)
                 scans.append(time.monotonic() - began)
@@ -76,13 +75,3 @@ def _ledger(place: Place) -> set[tuple[str, int, int]]:
     """Return how the ledger's files are: their names, sizes and times."""
     found = ((path.name, path.stat()) for path in place.home.glob("ledger.db*"))
     return {(name, state.st_size, state.st_mtime_ns) for name, state in found}
-
-
-def _find(root: Path) -> float:
-    began = time.monotonic()
-    subprocess.run(
-        ["find", str(root), "-printf", "%s %T@ %p\n"],
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
-    return time.monotonic() - began
