@@ -47,7 +47,7 @@ def remember(place: Place) -> int:
 
 
 def find(root: Path) -> float:
-    """Return the seconds that it takes find(1) to print size, time and path of every file."""
+    """Return the seconds that ``find`` takes to print size, time and path of every file."""
     began = time.monotonic()
     subprocess.run(
         ["find", str(root), "-printf", "%s %T@ %p\n"],
