@@ -48,8 +48,8 @@ PULSE = 5.0
 SCAN_SHARE = 10
 """A scan never takes more than a tenth of the time: the next one waits ten times as long as the last one took."""
 
-WATCHED_SHARE = 150
-"""In a large tree whose events are heard it takes less than a hundredth: there it only has to prove them right."""
+WATCHED_SHARE = 200
+"""In a large tree whose events are heard it takes half a hundredth: there it only has to prove them right."""
 
 LARGE = 20_000
 """Files from which on a tree is large."""
