@@ -144,7 +144,8 @@ class Uploads:
             return 0
         windows = shift.limits.windows("POST")
         # Where nothing keeps them waiting, and they get through, more are handed out: no thread waits for the loop then.
-        is_free = not windows and not shift.limits.credits_floor
+        # Each folder has threads of its own: of several, more than there are slots would go at once.
+        is_free = not windows and not shift.limits.credits_floor and len(reachable) == 1
         is_quick = is_free and account.succeeded_at is not None and now - account.succeeded_at < QUICK
         slots = shift.config.api.uploads * (AHEAD if is_quick else 1) - self.in_flight
         if account.holds or account.state is AccountState.PAUSED:
