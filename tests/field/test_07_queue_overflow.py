@@ -39,7 +39,10 @@ def test_files_whose_events_were_lost_are_judged_at_once(tmp_path: Path) -> None
         full = [picture(home.drop / "a.png"), picture(home.drop / "b.png")]
         for path in full:
             home.sidecar(path)
-        process.send_signal(signal.SIGSTOP)  # it reads no events
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(
+            os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT
+        )  # none of its threads reads an event any more
         overflow(full)
         for name in LOST:
             picture(home.drop / "new" / name)

@@ -68,6 +68,7 @@ def flood(home: House) -> None:
 def standing_still(process: "subprocess.Popen[bytes]") -> Iterator[None]:
     """Give a process no time on any core, as a busy machine does to the one that reads the queue."""
     process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)  # none of its threads reads an event any more
     try:
         yield
     finally:
