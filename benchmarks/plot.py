@@ -38,7 +38,7 @@ PANELS: Sequence[Panel] = (
     ),
     (
         "Questions for a verdict",
-        "pending, submitted and done together",
+        "pending at once, done within 20 s",
         "GETs a verdict",
         {"identifai-watch": ("polling", "", "value")},
     ),
