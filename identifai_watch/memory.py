@@ -26,7 +26,7 @@ class LedgerMemory:
         """Give what is remembered of these names in ``parent``."""
         return tree.known(self.tx, self.folder_id, parent, names)
 
-    def rows(self, parent: bytes) -> Iterable[Sequence[tuple[bytes, int, int, int, int | None, int]]]:
+    def rows(self, parent: bytes) -> Iterable[Sequence[Remembered]]:
         """Give all that is remembered in ``parent``, page by page."""
         return tree.pages(self.tx, self.folder_id, parent)
 

@@ -55,6 +55,7 @@ from identifai_watch.core.model import (
     Outcome,
     PauseReason,
     Provenance,
+    Remembered,
     Verdict,
 )
 from identifai_watch.ledger import (
@@ -449,11 +450,11 @@ def test_a_stuck_refusal_whose_file_is_admitted_after_all_begins_anew(tx: Transa
 # What the scan compares with.
 
 
-def rows_of(tx: Transaction, folder_id: int, parent: bytes) -> dict[bytes, tuple[Any, ...]]:
+def rows_of(tx: Transaction, folder_id: int, parent: bytes) -> dict[bytes, Remembered]:
     """Return what pages of a directory hold, by name."""
     found = [row for page in tree.pages(tx, folder_id, parent) for row in page]
     assert len(found) == len({row[0] for row in found})
-    return {row[0]: tuple(row[1:]) for row in found}
+    return {row[0]: row for row in found}
 
 
 @pytest.mark.parametrize("others", [0, 40])
@@ -477,7 +478,11 @@ def test_what_is_remembered_is_files_and_what_was_left_alone(tx: Transaction, dr
     intake.leave(tx, an_arrival(drop, b"d/notes.txt", fingerprint=OTHER_SHAPE), "no media", "rules 1", at())
     intake.missed(tx, drop, [b"d/b.jpg"], at())
     names = [b"a.jpg", b"b.jpg", b"notes.txt", b"new.jpg"]
-    expected = {b"a.jpg": (*ITS, 0), b"b.jpg": (*ITS, 1), b"notes.txt": (*OTHERS, 0)}
+    expected = {
+        b"a.jpg": (b"a.jpg", *ITS, 0),
+        b"b.jpg": (b"b.jpg", *ITS, 1),
+        b"notes.txt": (b"notes.txt", *OTHERS, 0),
+    }
     assert expected == tree.known(tx, drop, b"d", names)
     assert expected == tree.directory(tx, drop, b"d", most=3)
     assert [None, None] == [tree.directory(tx, drop, b"d", most=most) for most in (0, 1)]
@@ -495,9 +500,9 @@ def test_what_moved_away_or_is_gone_is_not_expected(tx: Transaction, drop: int) 
     for _ in range(2):
         intake.missed(tx, drop, [b"gone.jpg"], at())
     assert [] == list(tree.names(tx, drop, b""))
-    assert {b"gone.jpg": (*ITS, GONE)} == rows_of(tx, drop, b"")
-    assert {b"gone.jpg": (*ITS, GONE)} == tree.known(tx, drop, b"", [b"a.jpg", b"gone.jpg"])
-    assert {b"gone.jpg": (*ITS, GONE)} == tree.directory(tx, drop, b"", most=10)
+    assert {b"gone.jpg": (b"gone.jpg", *ITS, GONE)} == rows_of(tx, drop, b"")
+    assert {b"gone.jpg": (b"gone.jpg", *ITS, GONE)} == tree.known(tx, drop, b"", [b"a.jpg", b"gone.jpg"])
+    assert {b"gone.jpg": (b"gone.jpg", *ITS, GONE)} == tree.directory(tx, drop, b"", most=10)
     assert [] == list(tree.parents(tx, drop))
 
 

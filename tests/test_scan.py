@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -51,11 +50,11 @@ class Notebook:
         paths = {name: parent + b"/" + name if parent else name for name in names}
         return {name: self.files[path] for name, path in paths.items() if path in self.files}
 
-    def rows(self, parent: bytes) -> Iterable[list[tuple[Any, ...]]]:
+    def rows(self, parent: bytes) -> Iterable[list[Remembered]]:
         """Give all of ``parent``, a name to a page."""
         for path, remembered in self.files.items():
             if path.rpartition(b"/")[0] == parent:
-                yield [(path.rpartition(b"/")[2], *remembered)]
+                yield [remembered]
 
     def names(self, parent: bytes) -> Iterable[bytes]:
         """Give what should be there."""
@@ -74,7 +73,7 @@ class Notebook:
         for finding in findings:
             match finding:
                 case New(path=path, fingerprint=found) | Changed(path=path, fingerprint=found):
-                    self.files[path] = as_remembered(found)
+                    self.files[path] = as_remembered(path, found)
                 case Back(path=path):
                     self.mark(path, 0)
                 case Missing(path=path):
@@ -87,9 +86,9 @@ class Notebook:
         self.files[path] = (*self.files[path][:-1], mark)
 
 
-def as_remembered(found: Fingerprint, mark: int = 0) -> Remembered:
-    """Return what the ledger remembers of a file with this fingerprint."""
-    return found.size, found.mtime_ns, found.ctime_ns, found.inode, mark
+def as_remembered(path: bytes, found: Fingerprint, mark: int = 0) -> Remembered:
+    """Return what the ledger remembers of the file ``path`` with this fingerprint."""
+    return path.rpartition(b"/")[2], found.size, found.mtime_ns, found.ctime_ns, found.inode, mark
 
 
 @dataclass
@@ -415,12 +414,12 @@ class Mirror:
         """Give all of them, as they are on the disk."""
         directory = self.path / os.fsdecode(parent)
         stats = {name: (directory / os.fsdecode(name)).stat() for name in names}
-        return {name: as_remembered(fingerprint(found, network=False)) for name, found in stats.items()}
+        return {name: as_remembered(name, fingerprint(found, network=False)) for name, found in stats.items()}
 
-    def rows(self, parent: bytes) -> Iterable[list[tuple[Any, ...]]]:
+    def rows(self, parent: bytes) -> Iterable[list[Remembered]]:
         """Give all of them, as they are on the disk."""
         for path in (self.path / os.fsdecode(parent)).iterdir():
-            yield [(os.fsencode(path.name), *as_remembered(fingerprint(path.stat(), network=False)))]
+            yield [as_remembered(os.fsencode(path.name), fingerprint(path.stat(), network=False))]
 
     def names(self, parent: bytes) -> Iterable[bytes]:
         """Give none: a scan that finds nothing never asks."""
@@ -485,7 +484,9 @@ def test_whatever_happens_two_scans_know_the_tree(
     folder.scan()
     folder.scan()
     there = {
-        os.fsencode(path.relative_to(folder.path)): as_remembered(fingerprint(path.stat(), network=False))
+        os.fsencode(path.relative_to(folder.path)): as_remembered(
+            os.fsencode(path.name), fingerprint(path.stat(), network=False)
+        )
         for path in folder.path.rglob("*")
         if path.is_file()
     }

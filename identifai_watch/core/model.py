@@ -121,8 +121,8 @@ class Fingerprint:
         return replace(self, ctime_ns=other.ctime_ns, inode=other.inode).is_like(other, within)
 
 
-Remembered = tuple[int, int, int, int | None, int]
-"""What the ledger remembers of a path: the four values of its fingerprint, in their order, and a mark.
+Remembered = tuple[bytes, int, int, int, int | None, int]
+"""What the ledger remembers of a file in its directory: its name, the four values of its fingerprint, in their order, and a mark.
 
 The mark is 0 for what was there when it was last looked for, 1 or more for the scans that missed it since, GONE for
 what is known to be gone. A plain tuple: a scan asks for a million of them.

@@ -10,14 +10,14 @@ import stat
 import sys
 from array import array
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import islice
 from typing import Protocol
 
 from identifai_watch.core.model import GONE, Fingerprint, Remembered
+from identifai_watch.core.times import kept
 from identifai_watch.folder.ignores import Ignore, ignore_in, read_ignore
-from identifai_watch.folder.look import fingerprint
 from identifai_watch.folder.opening import (
     FolderError,
     MissingError,
@@ -36,9 +36,6 @@ MOST_HELD = 10_000
 _PARTS = 65_536
 """Parts of a large directory, half a MB: of a million names sixteen are looked at for one that differs."""
 
-_BITS = (1 << 64) - 1
-
-_Files = dict[bytes, os.stat_result]
 _ENCODING, _ERRORS = (
     sys.getfilesystemencoding(),
     sys.getfilesystemencodeerrors(),
@@ -57,8 +54,8 @@ class Memory(Protocol):
     def known(self, parent: bytes, names: Sequence[bytes]) -> Mapping[bytes, Remembered]:
         """Give what is remembered of these names in ``parent``, by name; at most 500 names."""
 
-    def rows(self, parent: bytes) -> Iterable[Sequence[tuple[bytes, int, int, int, int | None, int]]]:
-        """Give all that is remembered in ``parent``, page by page: each name, and what follows it in ``Remembered``."""
+    def rows(self, parent: bytes) -> Iterable[Sequence[Remembered]]:
+        """Give all that is remembered in ``parent``, page by page."""
 
     def names(self, parent: bytes) -> Iterable[bytes]:
         """Give the names that should be in ``parent``."""
@@ -240,7 +237,7 @@ class _Scan:
             yield from self._compare(directory, files, remembered)
             if self.stop():
                 return ()
-        return [name for name, of in remembered.items() if of[-1] != GONE]
+        return [name for name, row in remembered.items() if row[-1] != GONE]
 
     def _sift(self, opened: int, directory: _Directory) -> Generator[Finding, None, Iterable[bytes]]:
         """Compare a large directory, of which not all is held; return the names that should be there and may not be.
@@ -252,21 +249,24 @@ class _Scan:
         for page in self.memory.rows(directory.path):
             sums.add_remembered(page)
         for files in self._listed(opened, directory):
-            sums.add_listed(files, network=self.network)
+            sums.add_listed(files)
             if self.stop():
                 return ()
         if not sums.differ():
             return ()
         for files in self._listed(opened, directory, again=True):
-            odd = {name: result for name, result in files.items() if sums.differs(name)}
+            odd = [row for row in files if sums.differs(row[0])]
             if odd:
-                yield from self._compare(directory, odd, dict(self.memory.known(directory.path, list(odd))))
+                known = self.memory.known(directory.path, [row[0] for row in odd])
+                yield from self._compare(directory, odd, dict(known))
             if self.stop():
                 return ()
         return (name for name in self.memory.names(directory.path) if sums.differs(name))
 
-    def _listed(self, opened: int, directory: _Directory, *, again: bool = False) -> Iterator[_Files]:
-        """List the files in chunks, count them and put the directories aside, unless it is done ``again``.
+    def _listed(
+        self, opened: int, directory: _Directory, *, again: bool = False
+    ) -> Iterator[list[Remembered]]:
+        """List the files in chunks, as they are to be remembered; count them and put the directories aside, unless ``again``.
 
         Raises:
             FolderError: the listing breaks.
@@ -280,15 +280,25 @@ class _Scan:
         except OSError as error:
             raise translated(error) from error
 
-    def _sorted_out(self, entries: list[os.DirEntry[str]], directory: _Directory, *, again: bool) -> _Files:
-        files: _Files = {}
+    def _sorted_out(
+        self, entries: list[os.DirEntry[str]], directory: _Directory, *, again: bool
+    ) -> list[Remembered]:
+        """Take in the files, as they would be remembered; what is done for each here is done a million times."""
+        files: list[Remembered] = []
         prefix, rules, ignores = _prefix(directory.path), self.rules, directory.ignores
         is_plain = PLAIN.fullmatch if not (rules.include or rules.exclude or ignores) else _never
+        is_local, is_regular = not self.network, stat.S_ISREG
         for entry in entries:
             name = entry.name.encode(_ENCODING, _ERRORS)
             if entry.is_file(follow_symlinks=False):
                 if is_plain(name) or self._is_wanted(prefix + name, name, ignores):
-                    _take(entry, name, files)
+                    try:
+                        now = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue  # it went since it was listed
+                    if is_regular(now.st_mode):
+                        inode = now.st_ino if is_local else None
+                        files.append((name, now.st_size, now.st_mtime_ns, now.st_ctime_ns, inode, 0))
             elif (
                 not again
                 and entry.is_dir(follow_symlinks=False)
@@ -304,33 +314,29 @@ class _Scan:
         )
 
     def _compare(
-        self, directory: _Directory, files: _Files, known: dict[bytes, Remembered]
+        self, directory: _Directory, files: list[Remembered], known: dict[bytes, Remembered]
     ) -> Iterator[Finding]:
         """Compare these files with what is known, and take out of that what was compared."""
-        prefix = _prefix(directory.path)
         take = known.pop
-        for name, result in files.items():
-            remembered = take(name, None)
-            if remembered is None:
-                yield New(path=prefix + name, fingerprint=fingerprint(result, network=self.network))
-                continue
-            size, mtime_ns, ctime_ns, inode, mark = remembered
-            is_same = (
-                size == result.st_size
-                and mtime_ns == result.st_mtime_ns
-                and ctime_ns == result.st_ctime_ns
-                and (inode is None or inode == result.st_ino)
-            )
-            # The rest is rare; a million times that much is what a scan of an archive costs.
-            if not is_same and self._differs(remembered, result):
-                yield Changed(path=prefix + name, fingerprint=fingerprint(result, network=self.network))
-            elif mark != 0:
-                yield Back(path=prefix + name)
+        for row in files:
+            remembered = take(row[0], None)
+            # Nearly all are as they were, in each of their values.
+            if remembered != row:
+                yield from self._told_apart(_prefix(directory.path) + row[0], row, remembered)
 
-    def _differs(self, remembered: Remembered, result: os.stat_result) -> bool:
-        size, mtime_ns, ctime_ns, inode, _ = remembered
-        before = Fingerprint(size=size, mtime_ns=mtime_ns, ctime_ns=ctime_ns, inode=inode)
-        return not fingerprint(result, network=self.network).is_like(before, self.within)
+    def _told_apart(self, path: bytes, row: Remembered, remembered: Remembered | None) -> Iterator[Finding]:
+        """Say what became of a file that is not remembered just so."""
+        now = _fingerprint(row)
+        if remembered is None:
+            yield New(path=path, fingerprint=now)
+            return
+        before = _fingerprint(remembered)
+        # What is remembered without an inode is of a time when it was not to be believed.
+        seen = replace(now, inode=None) if before.inode is None else now
+        if not seen.is_like(before, self.within):
+            yield Changed(path=path, fingerprint=now)
+        elif remembered[-1] != 0:
+            yield Back(path=path)
 
     def _vanished(self) -> Iterator[Finding]:
         """Find the files whose whole directory is gone; one that is there has been compared already."""
@@ -361,23 +367,21 @@ class _Sums:
     """
 
     def __init__(self) -> None:
-        self._of = array("Q", bytes(8 * _PARTS))
+        self._of = array("q", bytes(8 * _PARTS))
 
-    def add_remembered(self, rows: Iterable[tuple[bytes, int, int, int, int | None, int]]) -> None:
-        """Add what is remembered, with its names first: what is known to be gone is not expected."""
+    def add_remembered(self, rows: Iterable[Remembered]) -> None:
+        """Add what is remembered: what is known to be gone is not expected."""
         of = self._of
-        for name, size, mtime_ns, ctime_ns, inode, mark in rows:
-            if mark != GONE:
+        for row in rows:
+            if row[5] != GONE:
                 # Whoever was missed is told to be back, so it must differ also where it is as it was.
-                of[hash(name) % _PARTS] ^= hash((name, size, mtime_ns, ctime_ns, inode, mark)) & _BITS
+                of[hash(row[0]) % _PARTS] ^= hash(row)
 
-    def add_listed(self, files: _Files, *, network: bool) -> None:
+    def add_listed(self, files: Iterable[Remembered]) -> None:
         """Add what is there."""
         of = self._of
-        for name, result in files.items():
-            inode = None if network else result.st_ino
-            shape = (name, result.st_size, result.st_mtime_ns, result.st_ctime_ns, inode, 0)
-            of[hash(name) % _PARTS] ^= hash(shape) & _BITS
+        for row in files:
+            of[hash(row[0]) % _PARTS] ^= hash(row)
 
     def differ(self) -> bool:
         """Tell whether any part differs."""
@@ -392,14 +396,15 @@ def _never(_name: bytes) -> None:
     """Match nothing: where there are globs, each name is held against them."""
 
 
-def _take(entry: os.DirEntry[str], name: bytes, files: _Files) -> None:
-    """Take in a file, unless it went or became another thing since it was listed."""
-    try:
-        result = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return
-    if stat.S_ISREG(result.st_mode):
-        files[name] = result
+def _fingerprint(row: Remembered) -> Fingerprint:
+    """Return the fingerprint of a row, as the ledger keeps it."""
+    _, size, mtime_ns, ctime_ns, inode, _ = row
+    return Fingerprint(
+        size=size,
+        mtime_ns=kept(mtime_ns),
+        ctime_ns=kept(ctime_ns),
+        inode=None if inode is None else kept(inode),
+    )
 
 
 def _prefix(directory: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """What the ledger knows of a folder's tree: what a scan compares it with, directory by directory."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 
@@ -58,12 +58,8 @@ _SHARE = sa.select(
 _LEFT_PAGE = _OF_LEFT.where(left.c.name > _AFTER).order_by(left.c.name).limit(sa.bindparam("most"))
 _NAMED_PAGE = _OF_FILES.where(files.c.name > _AFTER).order_by(files.c.name).limit(sa.bindparam("most"))
 # With its sign the folder's number is no column of an index: the rows are read in the order of their numbers.
-_NUMBERED_PAGE = (
-    _remembered(files, _MARK, folder=sa.literal_column("+files.folder_id", sa.Integer))
-    .add_columns(files.c.id)
-    .where(AT_ITS_PLACE, files.c.id > _AFTER)
-    .order_by(files.c.id)
-    .limit(sa.bindparam("most"))
+_NUMBERED_PAGE = _remembered(files, _MARK, folder=sa.literal_column("+files.folder_id", sa.Integer)).where(
+    AT_ITS_PLACE, files.c.id > _AFTER, files.c.id <= sa.bindparam("last")
 )
 
 
@@ -71,8 +67,8 @@ def directory(
     tx: sa.Connection, folder_id: int, parent: bytes, *, most: int
 ) -> dict[bytes, Remembered] | None:
     """Return all that is remembered in the directory ``parent`` by name; None if that is more than ``most``."""
-    listed = tx.execute(_ALL, {"folder": folder_id, "above": parent, "most": most + 1}).all()
-    return None if len(listed) > most else {row[0]: row[1:] for row in listed}
+    listed = _listed(tx, _ALL, folder=folder_id, above=parent, most=most + 1)
+    return None if len(listed) > most else {row[0]: row for row in listed}
 
 
 def known(
@@ -81,27 +77,40 @@ def known(
     """Return what is remembered of ``names``, at most a page of them and one at least, in the directory ``parent``."""
     padded = [*names, *([names[-1]] * (PAGE - len(names)))]
     values = {f"name_{number}": name for number, name in enumerate(padded)}
-    listed = tx.execute(_NAMED, {"folder": folder_id, "above": parent, **values})
-    return {row[0]: row[1:] for row in listed}
+    return {row[0]: row for row in _listed(tx, _NAMED, folder=folder_id, above=parent, **values)}
 
 
-def pages(tx: sa.Connection, folder_id: int, parent: bytes) -> Iterator[Sequence[Any]]:
-    """Yield all that is remembered in the directory ``parent``, in pages: each name, and what follows it in Remembered.
+def pages(tx: sa.Connection, folder_id: int, parent: bytes) -> Iterator[Sequence[Remembered]]:
+    """Yield all that is remembered in the directory ``parent``, in pages.
 
     Where most of the ledger is this one directory its rows are read as they lie, else by the index of the names.
     """
+    yield from _by_name(tx, _LEFT_PAGE, folder_id, parent)
     share = tx.execute(_SHARE, {"folder": folder_id, "above": parent}).one()
-    by_number = share.total > 0 and share.of_it / share.total > _MOST_OF_IT
-    for query, is_by_number in (
-        (_LEFT_PAGE, False),
-        (_NUMBERED_PAGE if by_number else _NAMED_PAGE, by_number),
-    ):
-        after: int | bytes = 0 if is_by_number else b""
-        while page := tx.execute(
-            query, {"folder": folder_id, "above": parent, "after": after, "most": LONG_PAGE}
-        ).all():
-            yield [row[:6] for row in page] if is_by_number else page
-            after = page[-1][6] if is_by_number else page[-1][0]
+    if share.total > 0 and share.of_it / share.total > _MOST_OF_IT:
+        for after in range(0, share.total, LONG_PAGE):
+            yield _listed(
+                tx, _NUMBERED_PAGE, folder=folder_id, above=parent, after=after, last=after + LONG_PAGE
+            )
+    else:
+        yield from _by_name(tx, _NAMED_PAGE, folder_id, parent)
+
+
+def _by_name(
+    tx: sa.Connection, query: sa.Select[Any], folder_id: int, parent: bytes
+) -> Iterator[list[Remembered]]:
+    after = b""
+    while page := _listed(tx, query, folder=folder_id, above=parent, after=after, most=LONG_PAGE):
+        yield page
+        after = page[-1][0]
+
+
+def _listed(
+    tx: sa.Connection, query: sa.Select[Any] | sa.CompoundSelect[Any], **values: object
+) -> list[Remembered]:
+    """Return the rows as the engine's driver gives them: to be wrapped would cost a scan as much again."""
+    found = tx.execute(query, values)
+    return cast("list[Remembered]", found.cursor.fetchall())
 
 
 def names(
