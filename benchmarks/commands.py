@@ -14,8 +14,8 @@ from identifai_watch.ledger import Ledger
 ROUNDS = 20
 
 
-LIBRARIES = "import click, pydantic, sqlalchemy"
-"""What a command that reads the ledger cannot do without."""
+LIBRARIES = "import click, sqlite3, sqlalchemy.dialects.sqlite; from pydantic import BaseModel, Field"
+"""What a command that reads the configuration and the ledger cannot do without."""
 
 
 def measure(*, small: bool) -> Iterator[Figure]:

@@ -8,7 +8,6 @@ import atexit
 import gc
 import importlib
 import sys
-from difflib import get_close_matches
 
 import click
 
@@ -60,9 +59,12 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that is typed; one that is misspelt is answered with what it may have been."""
-        close = get_close_matches(args[0], COMMANDS, n=1)
-        if args[0] not in COMMANDS and close:
-            raise click.UsageError(f"No such command {args[0]!r}. Did you mean {close[0]!r}?", ctx)
+        if args[0] not in COMMANDS:
+            from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
+
+            close = get_close_matches(args[0], COMMANDS, n=1)
+            if close:
+                raise click.UsageError(f"No such command {args[0]!r}. Did you mean {close[0]!r}?", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature

@@ -7,7 +7,6 @@ without their values, which may be secrets.
 import json
 import re
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -104,6 +103,8 @@ def _shown(value: object) -> str:
 def _not_one_of(value: object, expected: str) -> str:
     # pydantic writes the choices as 'a', 'b' or 'c', members of enums as <A.B: 'b'>, and numbers as 5 or 10.
     choices = re.findall(r"'([^']+)'", expected) or re.findall(r"[0-9]+", expected)
+    from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
+
     close = get_close_matches(str(value), choices, n=1)
     remedy = f"did you mean {close[0]}?" if close else f"known: {', '.join(choices)}"
     return f"{_shown(value)} is not known; {remedy}"

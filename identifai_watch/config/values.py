@@ -10,7 +10,6 @@ import re
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
@@ -201,6 +200,8 @@ def listen_address(listen: str) -> tuple[str, int] | None:
 
 def suggested(key: str, known: Sequence[str]) -> str:
     """Return what an unknown key may have been meant to be, or all that is known."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
+
     close = get_close_matches(key, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
 

@@ -84,28 +84,60 @@ _STUCK_FILES = tuple(
 )
 
 
+_MOST = (FileState.DELIVERED, Outcome.HUMAN)
+_DELIVERED = files.c.state == FileState.DELIVERED
+
+
+def _but_most() -> tuple[sa.CompoundSelect[Any], sa.CompoundSelect[Any]]:
+    """Select the numbers of contents by state, and of files by state and outcome, but of the ones there are most of.
+
+    What is left out is left out as ranges, for an index is no help in finding what does not equal a value.
+    """
+    of_contents = sa.select(analyses.c.state, sa.func.count()).group_by(analyses.c.state)
+    of_files = sa.select(files.c.state, files.c.outcome, sa.func.count()).group_by(
+        files.c.state, files.c.outcome
+    )
+    return (
+        sa.union_all(
+            *(of_contents.where(others) for others in _others(analyses.c.state, AnalysisState.JUDGED))
+        ),
+        sa.union_all(
+            *(of_files.where(others) for others in _others(files.c.state, FileState.DELIVERED)),
+            *(of_files.where(_DELIVERED, others) for others in _others(files.c.outcome, Outcome.HUMAN)),
+            of_files.where(_DELIVERED, files.c.outcome.is_(None)),
+        ),
+    )
+
+
+def _others(column: sa.Column[Any], value: str) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    return column < value, column > value
+
+
 def counts(tx: sa.Connection) -> Counts:
     """Count analyses and files by state, and what waits for a person.
 
     Where there are a million, nearly all are judged, and most are delivered as human. These are what the others leave of
     the whole, which SQLite knows without a look at each.
     """
-    of_analyses: dict[AnalysisState, int] = {
-        state: _number(tx, analyses, analyses.c.state == state)
-        for state in AnalysisState
-        if state is not AnalysisState.JUDGED
-    }
-    of_analyses[AnalysisState.JUDGED] = _number(tx, analyses) - sum(of_analyses.values())
-    most = (FileState.DELIVERED, Outcome.HUMAN)
-    of_files = {
-        (state, outcome): _number(
-            tx, files, files.c.state == state, files.c.outcome.is_not_distinct_from(outcome)
+    other_contents, other_files = _but_most()
+    of_analyses = Counter[AnalysisState]()
+    for state, number in tx.execute(other_contents):
+        of_analyses[state] = number
+    of_files = {(state, outcome): number for state, outcome, number in tx.execute(other_files)}
+    waiting = files.c.state == FileState.WAITING
+    numbers = tx.execute(
+        sa.select(
+            _number(analyses).label("analyses"),
+            _number(files).label("files"),
+            _number(files, waiting, files.c.held == sa.true()).label("held"),
+            _number(analyses, _STUCK_ANALYSES).label("stuck_analyses"),
+            *(_number(files, one).label(f"stuck_files_{at}") for at, one in enumerate(_STUCK_FILES)),
+            _number(analyses, _DOUBTED).label("doubt"),
+            _number(left).label("left"),
         )
-        for state in FileState
-        for outcome in (None, *Outcome)
-        if (state, outcome) != most
-    }
-    of_files[most] = _number(tx, files) - sum(of_files.values())
+    ).one()
+    of_analyses[AnalysisState.JUDGED] = numbers.analyses - of_analyses.total()
+    of_files[_MOST] = numbers.files - sum(of_files.values())
     by_file, outcomes = Counter[FileState](), Counter[Outcome]()
     for (state, outcome), number in of_files.items():
         by_file[state] += number
@@ -116,15 +148,15 @@ def counts(tx: sa.Connection) -> Counts:
         analyses={state: of_analyses[state] for state in AnalysisState},
         files={state: by_file[state] for state in FileState},
         outcomes={outcome: outcomes[outcome] for outcome in Outcome},
-        held=_number(tx, files, files.c.state == FileState.WAITING, files.c.held == sa.true()),
-        stuck=_number(tx, analyses, _STUCK_ANALYSES) + sum(_number(tx, files, one) for one in _STUCK_FILES),
-        doubt=_number(tx, analyses, _DOUBTED),
-        left=_number(tx, left),
+        held=numbers.held,
+        stuck=numbers.stuck_analyses + numbers.stuck_files_0 + numbers.stuck_files_1,
+        doubt=numbers.doubt,
+        left=numbers.left,
     )
 
 
-def _number(tx: sa.Connection, table: sa.Table, *which: sa.ColumnElement[bool]) -> int:
-    return int(tx.execute(sa.select(sa.func.count()).select_from(table).where(*which)).scalar_one())
+def _number(table: sa.Table, *which: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
+    return sa.select(sa.func.count()).select_from(table).where(*which).scalar_subquery()
 
 
 def lines(
