@@ -639,7 +639,7 @@ def statements(tx: sa.Connection, ask: Callable[[sa.Connection], object]) -> lis
     said: list[Statement] = []
 
     def hear(_: Any, __: Any, text: str, parameters: Any, *___: Any) -> None:
-        if text.startswith(("SELECT", "UPDATE", "DELETE")):
+        if text.startswith(("SELECT", "WITH", "UPDATE", "DELETE")):
             said.append((text, parameters))
 
     sa.event.listen(tx, "before_cursor_execute", hear)

@@ -141,7 +141,7 @@ def counts(tx: sa.Connection) -> Counts:
     by_file, outcomes = Counter[FileState](), Counter[Outcome]()
     for (state, outcome), number in of_files.items():
         by_file[state] += number
-        is_told = state is FileState.DELIVERED or (state, outcome) == (FileState.WAITING, Outcome.PENDING)
+        is_told = state == FileState.DELIVERED or (state, outcome) == (FileState.WAITING, Outcome.PENDING)
         if outcome is not None and is_told:
             outcomes[outcome] += number
     return Counts(
