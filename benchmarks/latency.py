@@ -1,7 +1,8 @@
 """How long it takes from a file's rename into the folder until the first byte of its upload arrives at identifAI.
 
 The files come one after another, at random instants; beside it a bare loop without ledger or sidecars: inotify_simple reads,
-hashlib hashes, requests posts. Then the same while the first scan of 100,000 older files is under way, which are held.
+hashlib hashes, requests posts. Then the same while the first scan of 100,000 older files is under way, which are held; and
+with 100,000 contents of a backlog queued, for which the purse has nothing left.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks import ledgers
 from benchmarks.drops import picture
 from benchmarks.figures import Figure, Goal
 from benchmarks.running import KEY, Place, Pretended, pretended, share, wait_until
@@ -27,6 +29,7 @@ SMALL_OLD = 2_000
 GAP = 0.3
 """Seconds between two files at most."""
 
+PER_DIRECTORY = 1_000
 LINKS = 50_000
 """Names of one file at most: file systems have a limit."""
 
@@ -59,6 +62,7 @@ def measure(*, small: bool) -> Iterator[Figure]:
         yield from _figures("rename to POST", _through_daemon(identifai, count, old=0), bare)
         waited = _through_daemon(identifai, count, old=old)
         yield from _figures(f"the same, {old:,} older files", waited, bare)
+        yield from _figures(f"the same, {old:,} queued", _past_a_queue(identifai, count, queued=old), bare)
 
 
 def _figures(what: str, waited: list[float], bare: list[float]) -> Iterator[Figure]:
@@ -75,6 +79,20 @@ def _through_daemon(identifai: Pretended, count: int, *, old: int) -> list[float
         _lay_down(place, old)
         with place.daemon():
             wait_until(lambda: _is_ready(place, first_scan=not old), "the folder is watched")
+            return _drop(place.home, identifai, count)
+
+
+def _past_a_queue(identifai: Pretended, count: int, *, queued: int) -> list[float]:
+    """Return the milliseconds that each file took with so many contents of a backlog queued, none of which may go."""
+    with tempfile.TemporaryDirectory(prefix="latency-") as home:
+        purse = {"posts_per_day": 1_000_000, "backlog_share": 0}
+        place = Place(home=Path(home), url=identifai.url, api=purse)
+        lying = ledgers.tree(place.drop, directories=queued // PER_DIRECTORY, each=PER_DIRECTORY)
+        ledgers.queued(place, lying)
+        with place.daemon():
+            wait_until(lambda: _is_ready(place, first_scan=True), "the folder is watched")
+            if place.ask("status")["analyses"]["queued"] != queued:
+                raise AssertionError(place.ask("status"))
             return _drop(place.home, identifai, count)
 
 

@@ -67,6 +67,23 @@ def lying(place: Place, files: Iterable[Lying]) -> None:
         connection.execute("COMMIT")
 
 
+def queued(place: Place, files: Iterable[Lying]) -> None:
+    """Let the ledger of ``place`` know ``files``, which lie in the folder, as a backlog that is hashed and queued."""
+    with closing(_opened(place)) as connection:
+        connection.executemany(
+            "INSERT INTO shapes (parent, name, size, mtime_ns, ctime_ns, inode, kind) VALUES (?, ?, ?, ?, ?, ?, 0)",
+            ((one.parent, one.name, one.size, one.mtime_ns, one.ctime_ns, one.inode) for one in files),
+        )
+        _fill(connection, place, moved=False)
+        for change in (
+            "UPDATE analyses SET backlog = 1",
+            "UPDATE files SET backlog = 1",
+            "UPDATE account SET state = 'ok', reason = NULL",
+        ):
+            connection.execute(change)
+        connection.execute("COMMIT")
+
+
 def tree(root: Path, *, directories: int, each: int) -> Iterable[Lying]:
     """Make a tree of ``directories`` with ``each`` small files in them, and yield what lies there."""
     for number in range(directories):
