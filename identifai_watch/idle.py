@@ -9,6 +9,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 _CALLS = {
     "x86_64": (251, 252),
@@ -40,13 +41,19 @@ def idle_io() -> Iterator[None]:
 def priority() -> int:
     """Return the I/O priority of this thread, class and level; 0 if it has none or the kernel does not tell."""
     numbers = _numbers()
-    return 0 if numbers is None else max(0, ctypes.CDLL(None).syscall(numbers[1], _WHO_THREAD, 0))
+    return 0 if numbers is None else max(0, _library().syscall(numbers[1], _WHO_THREAD, 0))
 
 
 def _set(value: int) -> None:
     numbers = _numbers()
     if numbers is not None:
-        ctypes.CDLL(None).syscall(numbers[0], _WHO_THREAD, 0, value)
+        _library().syscall(numbers[0], _WHO_THREAD, 0, value)
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    """Return the C library: to look it up anew costs many times what a call does."""
+    return ctypes.CDLL(None)
 
 
 def _numbers() -> tuple[int, int] | None:
