@@ -192,7 +192,8 @@ def advance(
     ``chance`` in [0, 1) spreads the waits. Raises UnexpectedError if the table does not know the arrow.
     """
     state, counted = _follow(ANALYSES.get(row.state, {}).get(type(event)), row, event)
-    row = replace(row, state=state, **counted)
+    if counted or state is not row.state:
+        row = replace(row, state=state, **counted)
     match event:
         case Begun():
             return replace(row, due=None, stuck_at=None, no_cache=row.no_cache and not row.doubt)
@@ -247,7 +248,8 @@ def advance_file(row: File, event: FileEvent, now: datetime, policy: Policy, cha
     """
     state, counted = _follow(FILES.get(row.state, {}).get(type(event)), row, event)
     was_gone = row.state is FileState.GONE
-    row = replace(row, state=state, **counted)
+    if counted or state is not row.state:
+        row = replace(row, state=state, **counted)
     match event:
         case Destined():
             return replace(row, outcome=event.outcome, reason=event.reason, destination=event.destination)

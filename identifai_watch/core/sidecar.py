@@ -18,8 +18,12 @@ TOOL = "identifai-watch"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_UNSEEMLY = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_STRANGE = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
+_UNSEEMLY = re.compile(f"[\x00-\x1f{_STRANGE}]")
 """Control characters, line separators, what turns the direction of text or marks a file's start, halves of characters."""
+
+_UNSEEMLY_IN_LINES = re.compile(f"[\x00-\x09\x0b-\x1f{_STRANGE}]")
+"""The same, but for the ends of lines: those of a document are of our own indentation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +113,7 @@ def encoded(document: Mapping[str, object]) -> bytes:
     except ValueError:
         finite = json.loads(json.dumps(document), parse_constant=lambda _: None)
         text = json.dumps(finite, ensure_ascii=False, indent=2, allow_nan=False)
-    lines = (_UNSEEMLY.sub(_spelt_in_json, line) for line in text.split("\n"))  # our own indentation stays
-    return "\n".join(lines).encode() + b"\n"
+    return _UNSEEMLY_IN_LINES.sub(_spelt_in_json, text).encode() + b"\n"
 
 
 def _spelt_in_json(match: re.Match[str]) -> str:

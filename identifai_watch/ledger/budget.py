@@ -1,7 +1,7 @@
 """The requests made and the account's one row: what the gate decides from, in one transaction with its answer."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ _AHEAD = timedelta(minutes=10)
 
 
 _ACCOUNT = sa.select(schema.account)
+_PUT_ACCOUNT = sa.update(schema.account)
 _LOG = sa.insert(requests)
 
 
@@ -72,7 +73,8 @@ def depart(
 def log(tx: sa.Connection, departed: Sequence[Departure]) -> None:
     """Write down requests that left while nothing limited them."""
     if departed:
-        tx.execute(_LOG, [asdict(one) for one in departed])
+        values = [{"at": one.at, "method": one.method, "backlog": one.backlog} for one in departed]
+        tx.execute(_LOG, values)
 
 
 def purse(tx: sa.Connection, limits: Limits, now: datetime) -> Purse:
@@ -118,6 +120,6 @@ def advance_account(
     after = standing.after(before, event, now, chance)
     if after != before:
         values = {name: getattr(after, name) for name in Account.__dataclass_fields__}
-        if tx.execute(sa.update(schema.account).values(values)).rowcount == 0:
+        if tx.execute(_PUT_ACCOUNT, values).rowcount == 0:
             tx.execute(sa.insert(schema.account).values(id=1, **values))
     return before, after

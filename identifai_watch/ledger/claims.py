@@ -146,7 +146,7 @@ def claim_uploads(
         )
         for oldest in set(turns)
     }
-    picked: dict[int, Analysis] = {}
+    picked: dict[int, sa.Row[Any]] = {}
     for oldest in turns:
         for one in lines[oldest]:
             of_backlog = sum(other.backlog for other in picked.values())
@@ -158,7 +158,7 @@ def claim_uploads(
             break
     read_from = _present_files(tx, list(picked), folder_ids)
     _claim(tx, analyses, list(picked), claimant, now)
-    return [(analysis, read_from[number]) for number, analysis in picked.items()]
+    return [(rows.analysis(row), read_from[number]) for number, row in picked.items()]
 
 
 def due_polls(tx: sa.Connection, now: datetime, media: Media, limit: int) -> int:
@@ -282,13 +282,13 @@ def overdue(tx: sa.Connection, now: datetime, limit: int = 100) -> list[Analysis
 
 def _line(
     tx: sa.Connection, *, oldest: bool, halves: Sequence[bool], bounds: Mapping[str, Any]
-) -> list[Analysis]:
-    """Return the first of those that wait for their upload, in the order in which they go."""
+) -> list[sa.Row[Any]]:
+    """Return the rows of the first of those that wait for their upload, in the order in which they go."""
     given = {name: value for name, value in bounds.items() if value is not None}
-    found: list[Analysis] = []
+    found: list[sa.Row[Any]] = []
     for backlog in halves:
         query = _uploads(oldest=oldest, bounded=frozenset(given))
-        found += map(rows.analysis, tx.execute(query, given | {"half": backlog}))
+        found += tx.execute(query, given | {"half": backlog})
     if oldest:
         return sorted(found, key=lambda one: one.noticed_at)
     return sorted(found, key=lambda one: (one.priority, not one.backlog, one.noticed_at), reverse=True)

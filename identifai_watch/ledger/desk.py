@@ -9,6 +9,8 @@ import sqlalchemy as sa
 
 from identifai_watch.ledger.schema import commands, nodes
 
+_OPEN = sa.select(commands).where(sa.text("done_at IS NULL")).order_by(commands.c.id)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
@@ -31,8 +33,7 @@ def ask(tx: sa.Connection, verb: str, arguments: dict[str, Any], *, who: str, no
 
 def open_commands(tx: sa.Connection) -> list[Command]:
     """Return what was asked for and is not carried out yet, in order."""
-    query = sa.select(commands).where(sa.text("done_at IS NULL")).order_by(commands.c.id)
-    return [_command(row) for row in tx.execute(query)]
+    return [_command(row) for row in tx.execute(_OPEN)]
 
 
 def command(tx: sa.Connection, number: int) -> Command:

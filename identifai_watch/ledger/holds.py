@@ -7,6 +7,8 @@ import sqlalchemy as sa
 
 from identifai_watch.ledger.schema import folders
 
+_PAUSED = sa.select(folders).where(folders.c.paused_at.is_not(None)).order_by(folders.c.id)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
@@ -37,7 +39,6 @@ def resume(tx: sa.Connection, folder_id: int) -> bool:
 
 def pauses(tx: sa.Connection) -> list[Pause]:
     """Return the folders that are paused, those whose time is over included."""
-    query = sa.select(folders).where(folders.c.paused_at.is_not(None)).order_by(folders.c.id)
     return [
         Pause(
             folder_id=row.id,
@@ -47,5 +48,5 @@ def pauses(tx: sa.Connection) -> list[Pause]:
             by=row.paused_by or "",
             why=row.paused_why or "",
         )
-        for row in tx.execute(query)
+        for row in tx.execute(_PAUSED)
     ]

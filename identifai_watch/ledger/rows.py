@@ -1,7 +1,7 @@
 """Rows of the ledger as the core's values, and back."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -32,6 +32,8 @@ FILE_COLUMNS = (
     *(c for c in schema.files.c if not c.name.startswith("claim")),
     schema.folders.c.name.label("folder"),
 )
+_ANALYSIS_NAMES = tuple(column.name for column in ANALYSIS_COLUMNS)
+_FILE_NAMES = tuple(column.name for column in FILE_COLUMNS)
 
 
 def select_files() -> sa.Select[Any]:
@@ -72,36 +74,28 @@ def verdict(text: str | None) -> Verdict | None:
     )
 
 
-def analysis(row: sa.Row[Any]) -> Analysis:
+def analysis(row: Sequence[Any]) -> Analysis:
     """Return the analysis that a row of ANALYSIS_COLUMNS holds."""
-    return analysis_of(row._asdict())
+    values = dict(zip(_ANALYSIS_NAMES, row, strict=True))
+    values["media"] = Media(values["media"])
+    values["state"] = AnalysisState(values["state"])
+    values["verdict"] = verdict(values["verdict"])
+    return Analysis(**values)
 
 
-def analysis_of(values: Mapping[str, Any]) -> Analysis:
-    """Return the analysis that the values of ANALYSIS_COLUMNS make."""
-    return Analysis(
-        **dict(values)
-        | {
-            "media": Media(values["media"]),
-            "state": AnalysisState(values["state"]),
-            "verdict": verdict(values["verdict"]),
-        }
-    )
+def analysis_values(value: Analysis, *, before: Analysis | None = None) -> dict[str, Any]:
+    """Return what the columns of ``analyses`` hold for ``value``, its id left out; of those that changed since ``before``."""
+    values = {name: getattr(value, name) for name in _ANALYSIS_NAMES if name != "id"}
+    if before is not None:
+        values = {name: held for name, held in values.items() if held != getattr(before, name)}
+    if "verdict" in values:
+        values["verdict"] = verdict_text(value.verdict)
+    return values
 
 
-def analysis_values(value: Analysis) -> dict[str, Any]:
-    """Return what the columns of ``analyses`` hold for ``value``, its id left out."""
-    values = {field.name: getattr(value, field.name) for field in fields(value) if field.name != "id"}
-    return values | {"verdict": verdict_text(value.verdict)}
-
-
-def file(row: sa.Row[Any]) -> File:
+def file(row: Sequence[Any]) -> File:
     """Return the file that a row of FILE_COLUMNS holds."""
-    return file_of(row._asdict())
-
-
-def file_of(values: Mapping[str, Any]) -> File:
-    """Return the file that the values of FILE_COLUMNS make."""
+    values = dict(zip(_FILE_NAMES, row, strict=True))
     decided_at = values["decided_at"]
     decision = (
         None
@@ -133,25 +127,36 @@ _PLAIN = tuple(
 )
 
 
-def file_values(value: File) -> dict[str, Any]:
-    """Return what the columns of ``files`` hold for ``value``; its id and its folder are left out."""
-    parent, name = split(value.path)
-    plain = {key: getattr(value, key) for key in _PLAIN if key not in {"id", "folder"}}
-    decision = value.decision
-    return {
-        **plain,
-        "parent": parent,
-        "name": name,
-        **asdict(value.fingerprint),
-        "state": value.state,
-        "media": value.media,
-        "outcome": value.outcome,
-        "interim": value.interim,
-        "decision": None if decision is None else decision.choice,
-        "decision_reason": None if decision is None else decision.reason,
-        "decided_by": None if decision is None else decision.by,
-        "decided_at": None if decision is None else decision.at,
-    }
+_FIELDS = tuple(field.name for field in fields(File) if field.name not in {"id", "folder"})
+
+
+def file_values(value: File, *, before: File | None = None) -> dict[str, Any]:
+    """Return what the columns of ``files`` hold for ``value``, its id and its folder left out.
+
+    With ``before`` only of the fields that changed since.
+    """
+    values: dict[str, Any] = {}
+    for name in _FIELDS:
+        held = getattr(value, name)
+        if before is None or held != getattr(before, name):
+            values.update(_columns(name, held))
+    return values
+
+
+def _columns(field: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the columns that hold one field of a file, and what they hold."""
+    match field:
+        case "path":
+            yield from zip(("parent", "name"), split(value), strict=True)
+        case "fingerprint":
+            yield from asdict(value).items()
+        case "decision":
+            yield "decision", None if value is None else value.choice
+            yield "decision_reason", None if value is None else value.reason
+            yield "decided_by", None if value is None else value.by
+            yield "decided_at", None if value is None else value.at
+        case _:
+            yield field, value
 
 
 def fingerprint(values: Mapping[str, Any]) -> Fingerprint:

@@ -379,15 +379,11 @@ def _lines() -> sa.Select[Any]:
     )
 
 
-_FILE_NAMES = tuple(column.name for column in rows.FILE_COLUMNS)
-_ANALYSIS_NAMES = tuple(column.name for column in rows.ANALYSIS_COLUMNS)
-
-
 def _line(row: sa.Row[Any]) -> Line:
     """Return the line that a row of ``_lines`` holds: the file's columns, then those of its analysis."""
-    of_file, of_analysis = row[: len(_FILE_NAMES)], row[len(_FILE_NAMES) :]
-    joined = dict(zip(_ANALYSIS_NAMES, of_analysis, strict=True))
+    of_file, of_analysis = row[: len(rows.FILE_COLUMNS)], row[len(rows.FILE_COLUMNS) :]
+    has_analysis = any(value is not None for value in of_analysis)
     return Line(
-        file=rows.file_of(dict(zip(_FILE_NAMES, of_file, strict=True))),
-        analysis=None if joined["id"] is None else rows.analysis_of(joined),
+        file=rows.file(of_file),
+        analysis=rows.analysis(of_analysis) if has_analysis else None,
     )

@@ -56,6 +56,7 @@ _CLAIMED: Mapping[sa.Select[Any], sa.Select[Any]] = {
     _FILES: _FILES.where(files.c.claim == sa.bindparam("token")),
 }
 _FILES_OF = rows.select_files().where(files.c.analysis_id.in_(_IDS))
+_PRESENT_OF = sa.select(files.c.id).where(files.c.analysis_id.in_(_IDS), PRESENT)
 _STATES = sa.select(analyses.c.id, analyses.c.state).where(analyses.c.id.in_(_IDS))
 _ANSWERS = sa.select(answers.c.analysis_id, answers.c.raw, answers.c.heatmap).where(
     answers.c.analysis_id.in_(_IDS)
@@ -149,8 +150,7 @@ def advance_all(
 
 def _changed_analysis(before: Analysis, after: Analysis) -> dict[str, Any]:
     """Return what is to be written of an analysis; its claim is kept only while it is being sent."""
-    old = rows.analysis_values(before)
-    changed = {name: value for name, value in rows.analysis_values(after).items() if value != old[name]}
+    changed = rows.analysis_values(after, before=before)
     return changed if after.state is AnalysisState.SENDING else changed | UNCLAIMED
 
 
@@ -197,8 +197,7 @@ def advance_files(
         advanced[before.id] = after
         if after == before and claimant is None:
             continue
-        old = rows.file_values(before)
-        changed = {name: value for name, value in rows.file_values(after).items() if value != old[name]}
+        changed = rows.file_values(after, before=before)
         changes.append((before.id, changed if keep_claim else changed | UNCLAIMED))
         if _is_news_of_file(before, after):
             told.append(_entry(step, event, file=after, **_ending(after, event)))
@@ -446,8 +445,8 @@ def _previous(tx: sa.Connection, of: File) -> Delivery | None:
 def _reopen_files(tx: sa.Connection, analysis_ids: Sequence[int], step: Step) -> None:
     """Have every file of these analyses delivered: their verdict is here, or is another one."""
     if analysis_ids:
-        found = [rows.file(row) for row in tx.execute(_FILES_OF, {"ids": analysis_ids})]
-        advance_files(tx, {file.id: Reopened() for file in found if file.state in THERE}, step)
+        found = tx.execute(_PRESENT_OF, {"ids": analysis_ids}).scalars()
+        advance_files(tx, dict.fromkeys(found, Reopened()), step)
 
 
 def _rest_files(tx: sa.Connection, analysis_id: int) -> None:
