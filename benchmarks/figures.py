@@ -32,7 +32,8 @@ class Goal:
 class Figure:
     """One number: ``what`` was measured, in which ``unit``, beside ``yardstick`` (``against``), and the goal.
 
-    ``at`` is the size that it was taken at, for those that are taken at several.
+    ``at`` is the size that it was taken at, for those that are taken at several. ``is_told`` is one that the README shows
+    though it has no goal.
     """
 
     what: str
@@ -42,6 +43,7 @@ class Figure:
     yardstick: float | None = None
     goal: Goal = field(default_factory=Goal)
     at: int | None = None
+    is_told: bool = False
 
     @property
     def ratio(self) -> float | None:
@@ -67,6 +69,7 @@ class Figure:
             "goal": str(self.goal),
             "reached": self.is_reached,
             "at": self.at,
+            "told": self.is_told,
         }
 
 
