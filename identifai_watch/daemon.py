@@ -15,7 +15,7 @@ from identifai_watch.dispatch import dispatch
 from identifai_watch.errand import Ending, Errand
 from identifai_watch.errors import ConfigError, LaterError, LedgerAwayError, LedgerError
 from identifai_watch.intake import Intake
-from identifai_watch.ledger import Transaction, claims, desk, intake, views
+from identifai_watch.ledger import Transaction, claims, desk, intake, part, views
 from identifai_watch.ledger.desk import Command
 from identifai_watch.places import AD_HOC, ad_hoc_folder, place_of
 from identifai_watch.rest import BUSY_TICK, IDLE_TICK, Rest
@@ -220,7 +220,7 @@ class Daemon:
     def _guarded(self, tx: Transaction, do: Callable[[Transaction], None], failed: Failed) -> None:
         """Do one thing of a round; if it raises, take back what it wrote and go on with the rest."""
         try:
-            with tx.begin_nested():
+            with part(tx):
                 do(tx)
         except LedgerError:
             raise

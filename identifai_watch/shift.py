@@ -18,7 +18,7 @@ from identifai_watch.core.hours import Local
 from identifai_watch.core.lifecycle import Policy
 from identifai_watch.core.model import Media
 from identifai_watch.errors import LedgerError
-from identifai_watch.ledger import Ledger, Transaction, work
+from identifai_watch.ledger import Ledger, Transaction, part, work
 from identifai_watch.ledger.work import Claimant, Step
 from identifai_watch.workers import Workers
 
@@ -88,7 +88,7 @@ class Shift:
             return
         planned = self.workers.planned
         try:
-            with tx.begin_nested():
+            with part(tx):
                 do(tx, items)
         except LedgerError:
             raise

@@ -738,6 +738,61 @@ def test_a_writer_waits_for_the_other(path: Path) -> None:
     ledger.close()
 
 
+def ask(tx: sa.Connection, *verbs: str, error: Exception | None = None) -> None:
+    """Write down what was asked for, each in a part within the one before it; then raise ``error``, if there is one."""
+    if verbs:
+        with sqlite.part(tx):
+            desk.ask(tx, verbs[0], {}, who="desk", now=NOW)
+            ask(tx, *verbs[1:], error=error)
+    elif error is not None:
+        raise error
+
+
+def fail_with_all(tx: sa.Connection) -> None:
+    """Have SQLite end the transaction, and fail."""
+    tx.exec_driver_sql("ROLLBACK")
+    raise LookupError
+
+
+def asked(ledger: Ledger) -> list[str]:
+    """Return what is written down."""
+    with ledger.read() as tx:
+        return [command.verb for command in desk.open_commands(tx)]
+
+
+def test_what_a_part_wrote_is_taken_back_if_it_raises_and_the_rest_stands(ledger: Ledger) -> None:
+    """What a part of a transaction wrote is taken back if it raises, parts within it too; the rest stands."""
+    with ledger.write() as tx:
+        ask(tx, "pause", "resume")
+        with pytest.raises(LookupError):
+            ask(tx, "retry", "judge", error=LookupError())
+        ask(tx, "reach")
+    assert ["pause", "resume", "reach"] == asked(ledger)
+
+
+def test_a_part_within_another_is_taken_back_alone(ledger: Ledger) -> None:
+    """If a part within another raises, and that one bears it, what the other wrote stands."""
+    with ledger.write() as tx, sqlite.part(tx):
+        ask(tx, "pause")
+        with pytest.raises(LookupError):
+            ask(tx, "retry", error=LookupError())
+    assert ["pause"] == asked(ledger)
+
+
+def test_an_error_of_the_ledger_in_a_part_takes_all_of_the_transaction_back(ledger: Ledger) -> None:
+    """An error of the ledger ends the transaction that it is raised in a part of."""
+    with pytest.raises(LedgerAwayError), ledger.write() as tx:
+        ask(tx, "pause", error=LedgerAwayError("its disk is full"))
+    assert [] == asked(ledger)
+
+
+def test_a_part_that_cannot_be_taken_back_ends_the_transaction(ledger: Ledger) -> None:
+    """Where SQLite has ended a transaction by itself, as on a full disk, no part of it is taken for one that failed alone."""
+    with pytest.raises(LedgerAwayError, match="no such savepoint"), ledger.write() as tx, sqlite.part(tx):
+        fail_with_all(tx)
+    assert [] == asked(ledger)
+
+
 def test_a_reader_sees_one_state_and_keeps_nobody_waiting(ledger: Ledger) -> None:
     """While somebody writes, and after it was committed, a reader sees what was when it began."""
     with ledger.read() as reading:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError
 
 from identifai_watch.errors import LedgerError, WatchError
 from identifai_watch.ledger import sqlite
+from identifai_watch.ledger.sqlite import part
 from identifai_watch.ledger.standing import Standing, standing
 
 REVISION = "0002"
@@ -130,4 +131,4 @@ class Ledger:
         self.copied_to = None if made is None else made.path
 
 
-__all__ = ["REVISION", "Ledger", "Standing", "Transaction", "standing"]
+__all__ = ["REVISION", "Ledger", "Standing", "Transaction", "part", "standing"]

@@ -147,14 +147,19 @@ def claim_uploads(
         for oldest in set(turns)
     }
     picked: dict[int, sa.Row[Any]] = {}
+    of_backlog = of_large = 0
     for oldest in turns:
         for one in lines[oldest]:
-            of_backlog = sum(other.backlog for other in picked.values())
-            of_large = sum(large is not None and other.size > large for other in picked.values())
-            is_over = large is not None and one.size > large and of_large >= most_large
-            if one.id in picked or is_over or (one.backlog and backlog is not None and of_backlog >= backlog):
+            is_large = large is not None and one.size > large
+            if (
+                one.id in picked
+                or (is_large and of_large >= most_large)
+                or (one.backlog and backlog is not None and of_backlog >= backlog)
+            ):
                 continue
             picked[one.id] = one
+            of_backlog += one.backlog
+            of_large += is_large
             break
     read_from = _present_files(tx, list(picked), folder_ids)
     _claim(tx, analyses, list(picked), claimant, now)

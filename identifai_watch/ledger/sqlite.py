@@ -4,7 +4,8 @@ import fcntl
 import os
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -134,6 +135,31 @@ def engine(url: sa.URL) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return made
+
+
+@contextmanager
+def part(tx: sa.Connection) -> Iterator[None]:
+    """Do a part of a transaction: what it wrote is taken back if it raises, and the rest stands.
+
+    A LedgerError is no part's matter: it ends the transaction. SQLAlchemy's ``begin_nested`` does the same, in many times
+    as long. Raises LedgerAwayError where the part cannot be taken back: SQLite ended the transaction by itself.
+    """
+    connection: Any = tx.connection.driver_connection
+    connection.execute("SAVEPOINT part")
+    try:
+        yield
+    except LedgerError:
+        raise
+    except BaseException:
+        try:
+            connection.execute("ROLLBACK TO part")
+        except sqlite3.Error as error:
+            raise LedgerAwayError(
+                f"a part of what was to be written cannot be taken back: {error}"
+            ) from error
+        connection.execute("RELEASE part")
+        raise
+    connection.execute("RELEASE part")
 
 
 def prepare(url: sa.URL) -> str | None:
