@@ -8,7 +8,7 @@ import json
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -538,5 +538,5 @@ def _said(event: object) -> dict[str, Any]:
 def _plain(value: object) -> object:
     """Return what JSON cannot hold in a form that it can: a value's fields, the bytes of a path as text."""
     if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
+        return rows.held(value)
     return shown(value) if isinstance(value, bytes) else str(value)
