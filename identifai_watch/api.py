@@ -93,13 +93,18 @@ def immediately(_method: str) -> None:
     """Depart at once: the ``depart`` of those who keep no budget."""
 
 
+def unheard(_kind: str, _answer: Answer) -> None:
+    """Count nothing: the ``answered`` of those who ask for themselves alone."""
+
+
 class Api:
     """The account at ``url``; safe to use from several threads, each of which keeps its own connection.
 
     ``key`` gives the API key. ``depart`` gets the method of each request when its connection stands, right before
-    its first byte leaves: it returns when the request may go, or raises ``Cancelled``. ``ca_file`` holds the
-    authorities to trust instead of the usual ones. ``proxy`` is the address, perhaps with user and password, of a
-    proxy through which ``https`` goes in a tunnel; nothing is taken from the environment.
+    its first byte leaves: it returns when the request may go, or raises ``Cancelled``. ``answered`` gets the kind of
+    each request, in a word, and its answer, in the thread that asked. ``ca_file`` holds the authorities to trust
+    instead of the usual ones. ``proxy`` is the address, perhaps with user and password, of a proxy through which ``https``
+    goes in a tunnel; nothing is taken from the environment.
     """
 
     def __init__(
@@ -108,6 +113,7 @@ class Api:
         key: Callable[[], str],
         *,
         depart: Callable[[str], None] = immediately,
+        answered: Callable[[str, Answer], None] = unheard,
         user_agent: str = f"identifai-watch/{__version__}",
         ca_file: str | None = None,
         proxy: str | None = None,
@@ -115,6 +121,7 @@ class Api:
         self._url = url.rstrip("/")
         self._key = key
         self._depart = depart
+        self._answered = answered
         self._user_agent = user_agent
         self._ca_file = ca_file
         self._proxy = proxy
@@ -127,31 +134,32 @@ class Api:
 
     def submit(self, media: Media, upload: Upload, options: Mapping[str, str]) -> Answer:
         """Send a content, with the form's ``options``; unless ``upload.verify`` agrees it is never completed."""
-        return self._ask("POST", _SUBMISSIONS[media], body=_Body(media, upload, options))
+        return self._ask("upload", "POST", _SUBMISSIONS[media], body=_Body(media, upload, options))
 
     def result(self, media: Media, identifier: str) -> Answer:
         """Ask for the result of one identifier."""
-        return self._ask("GET", f"{_SUBMISSIONS[media]}/{_segment(identifier)}")
+        return self._ask("result", "GET", f"{_SUBMISSIONS[media]}/{_segment(identifier)}")
 
     def results(self, media: Media, identifiers: Sequence[str]) -> Answer:
         """Ask for the results of 1 to 50 identifiers of one kind; never for a listing (api-notes 13)."""
         if not 0 < len(identifiers) <= MOST_IDENTIFIERS:
             raise ValueError(f"{len(identifiers)} identifiers in one request, not 1 to {MOST_IDENTIFIERS}")
         query = "&".join(f"identifiers%5B%5D={_segment(identifier)}" for identifier in identifiers)
-        return self._ask("GET", f"{_BATCHES[media]}?{query}")
+        return self._ask("results", "GET", f"{_BATCHES[media]}?{query}")
 
     def heatmap(self, identifier: str) -> Answer:
         """Ask for the PNG of an image's heatmap."""
-        return self._ask("GET", f"/api/classification/heatmap/{_segment(identifier)}", accept="image/png")
+        path = f"/api/classification/heatmap/{_segment(identifier)}"
+        return self._ask("heatmap", "GET", path, accept="image/png")
 
     def credits(self) -> Answer:
         """Ask for the account's credits."""
-        return self._ask("GET", "/api/user/credits")
+        return self._ask("credits", "GET", "/api/user/credits")
 
     def override(self, media: Media, sha256: str, label: Label) -> Answer:
         """Tell the vendor what the content with this SHA-256 (hex) is; that cannot be undone."""
         path = f"{_SUBMISSIONS[media]}/{_segment(sha256)}/override"
-        return self._ask("POST", path, json={"classification": label.value})
+        return self._ask("override", "POST", path, json={"classification": label.value})
 
     @property
     def certificate_ends(self) -> datetime | None:
@@ -173,7 +181,12 @@ class Api:
         for session in sessions:
             session.close()
 
-    def _ask(
+    def _ask(self, kind: str, method: str, path: str, **said: Any) -> Answer:
+        answer = self._exchange(method, path, **said)
+        self._answered(kind, answer)
+        return answer
+
+    def _exchange(
         self,
         method: str,
         path: str,

@@ -58,6 +58,7 @@ class Entry:
     """A path on its way in: what settling knows of it, and how it is to be taken.
 
     ``noticed_at`` is its place in the order: an archive's file that was released is no newer than the archive.
+    ``whole_at`` is when it had settled.
     """
 
     candidate: Candidate
@@ -69,6 +70,7 @@ class Entry:
     is_looked_at: bool = False
     look: Look | None = None
     is_digested: bool = False
+    whole_at: datetime | None = None
 
     @property
     def urgency(self) -> _Urgency:

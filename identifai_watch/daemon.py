@@ -11,6 +11,7 @@ from typing import Any
 from identifai_watch import orders, systemd
 from identifai_watch.config import Config, Folder, restart_needed
 from identifai_watch.core.model import Media
+from identifai_watch.core.tally import tally_of
 from identifai_watch.dispatch import dispatch
 from identifai_watch.errand import Ending, Errand
 from identifai_watch.errors import ConfigError, LaterError, LedgerAwayError, LedgerError
@@ -298,6 +299,7 @@ class Daemon:
     def _open(self, tx: Transaction) -> None:
         """Open what is to be watched, and let nothing wait for an instant that only another clock would reach."""
         shift = self.shift
+        shift.tally = tally_of(desk.sums(tx, shift.ledger.node))
         orders.look_now(tx, shift.clock(), shift.chance())
         claims.bring_forward(tx, shift.clock())
         if self._only:

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from identifai_watch import __version__, config, delivery
-from identifai_watch.api import Api, Cancelled, Upload
+from identifai_watch.api import Api, Cancelled, Upload, unheard
 from identifai_watch.config import Folder, form_options
 from identifai_watch.core import answers, lifecycle, routing, sidecar
 from identifai_watch.core.answers import Answer, Reading, Results
@@ -91,10 +91,19 @@ class Balance:
     why: str | None = None
 
 
-def connect(settings: config.Api, key: Callable[[], str], depart: Callable[[str], None]) -> Api:
-    """Return the API as it is configured; ``depart`` is called right before the first byte of each request leaves."""
+def connect(
+    settings: config.Api,
+    key: Callable[[], str],
+    depart: Callable[[str], None],
+    answered: Callable[[str, Answer], None] = unheard,
+) -> Api:
+    """Return the API as it is configured.
+
+    ``depart`` is called right before the first byte of each request leaves, ``answered`` with what came of it.
+    """
     ca_file = None if settings.ca_file is None else str(settings.ca_file)
-    return Api(settings.url, key, depart=depart, ca_file=ca_file, proxy=settings.proxy or None)
+    proxy = settings.proxy or None
+    return Api(settings.url, key, depart=depart, answered=answered, ca_file=ca_file, proxy=proxy)
 
 
 def upload(

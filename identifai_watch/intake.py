@@ -18,6 +18,7 @@ from identifai_watch.config import Existing, Folder
 from identifai_watch.core import media
 from identifai_watch.core.health import Health
 from identifai_watch.core.model import File, FileState, Fingerprint
+from identifai_watch.core.tally import Counted, Took
 from identifai_watch.folder.digest import Digest, digest
 from identifai_watch.folder.ignores import Ignores
 from identifai_watch.folder.look import Look, look
@@ -326,6 +327,7 @@ class Intake:
         match media.judge(name, found.sniffed, found.fingerprint.size, self._policy):
             case media.Send():
                 if not self._is_laid_by(tx, path, entry):
+                    entry.whole_at = step.now
                     self._whole.put(path, entry)
             case media.Reject(reason=reason, media=kind):
                 arrival = replace(self._arrival(path, entry, found.fingerprint), media=kind)
@@ -471,6 +473,9 @@ class Intake:
         if not isinstance(judged, media.Send):
             self._notice_again(path, entry)
             return []
+        if entry.whole_at is not None and not entry.backlog:
+            took = self._shift.clock() - entry.whole_at
+            self._shift.tally.took(Took.SETTLED_TO_HASHED, judged.media, took)
         content = Content(
             sha256=found.sha256,
             media=judged.media,
@@ -483,6 +488,8 @@ class Intake:
         for path, row in admission.admit_all(tx, whole, self._shift.step()).items():
             sha256 = None if row.sha256 is None else row.sha256.hex()
             self._log.info("admitted", path=path, sha256=sha256, media=row.media, duplicate=row.duplicate)
+            kind = row.media or "none"
+            self._shift.tally.count(Counted.ADMITTED, kind, "true" if row.duplicate else "false")
 
     def _not_admitted(self, _tx: Transaction, one: tuple[Arrival, Content], error: Exception) -> None:
         self._put_off(one[0].path, f"a bug: {error!r}")

@@ -1,17 +1,66 @@
-"""The ``Report`` as metrics in the text format of Prometheus, for a scraper or for node_exporter's textfile collector."""
+"""The ``Report`` as metrics in the text format of Prometheus, for a scraper or for node_exporter's textfile collector.
+
+Nothing is counted here. What there is comes from the ledger's rows, and what happened from the sums that the daemon keeps
+in them: those go on after a restart, and a scraper that reads while no daemon runs is told the same.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from identifai_watch import __version__
 from identifai_watch.core.explaining import PAUSES
 from identifai_watch.core.health import Health
 from identifai_watch.core.report import Report, WatchedFolder
+from identifai_watch.core.tally import BOUNDS, LABELS, Counted, Tally, Took
 
 PREFIX = "identifai_watch"
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""What ``exposition`` is, for whoever serves it."""
+
+COUNTED: Mapping[Counted, tuple[str, str]] = {
+    Counted.REQUESTS: (
+        "requests",
+        "Requests to identifAI by kind, and by HTTP status or why there was none.",
+    ),
+    Counted.ADMITTED: (
+        "admitted_files",
+        "Files that were hashed, by kind, and whether the content was known.",
+    ),
+    Counted.DELIVERED: (
+        "deliveries",
+        "Outcomes that were delivered and had not been told of the file before.",
+    ),
+}
+TOOK: Mapping[Took, tuple[str, str]] = {
+    Took.NOTICED_TO_DELIVERED: (
+        "noticed_to_delivered_seconds",
+        "From when a file that is no backlog was noticed to its first delivery.",
+    ),
+    Took.SETTLED_TO_HASHED: (
+        "settled_to_hashed_seconds",
+        "From when a file that is no backlog had settled until its content was known.",
+    ),
+    Took.HASHED_TO_POSTED: (
+        "hashed_to_posted_seconds",
+        "How long a new content that is no backlog waited for the upload that was taken.",
+    ),
+    Took.UPLOAD: ("upload_seconds", "How long the uploads took that were taken, until they were answered."),
+    Took.SUBMITTED_TO_JUDGED: (
+        "submitted_to_judged_seconds",
+        "From when a content was taken until its verdict was here.",
+    ),
+    Took.JUDGED_TO_DELIVERED: (
+        "judged_to_delivered_seconds",
+        "From when a file's verdict or refusal was known to its first delivery.",
+    ),
+    Took.SCAN: ("scan_seconds", "How long the scans of a whole folder took."),
+}
 
 
 def exposition(report: Report) -> str:
@@ -29,30 +78,67 @@ class _Reported(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Yield every family of metrics."""
+        yield from _of_daemon(self._report)
         yield from _of_files(self._report)
         yield from _of_account(self._report)
         yield from _of_folders(self._report.folders)
+        yield from _of_tally(self._report.tally)
+
+
+def _of_daemon(report: Report) -> Iterator[Metric]:
+    info = GaugeMetricFamily(f"{PREFIX}_info", "The version that answers, as a label.", labels=["version"])
+    info.add_metric([__version__], 1.0)
+    yield info
+    yield _gauge("up", "Whether a daemon runs on the ledger.", report.is_running)
+    yield _when("start_timestamp_seconds", "When the daemon that runs began.", report.since)
+    yield _when("seen_timestamp_seconds", "When a daemon last told how it is.", report.seen_at)
 
 
 def _of_files(report: Report) -> Iterator[Metric]:
-    yield _gauge("up", "Whether a daemon runs on the ledger.", report.is_running)
     yield _counted("files", "Files by state.", "state", report.files)
     yield _counted("analyses", "Contents by the state of their judging.", "state", report.analyses)
     yield _counted("outcomes", "Delivered files by outcome.", "outcome", report.outcomes)
     yield _gauge("settling_files", "Files that are watched until they are whole.", report.settling)
     yield _gauge("held_files", "Files held since before the daemon.", report.held)
+    yield _gauge("left_files", "Files that were looked at and left alone.", report.left)
     yield _gauge("stuck", "Files and contents that wait for a person.", report.stuck)
     yield _gauge("doubt", "Contents that were perhaps paid for without an answer.", report.doubt)
     yield _gauge("uploads_to_make", "Uploads that are still to be made.", report.queue.total)
+    oldest = GaugeMetricFamily(
+        f"{PREFIX}_oldest_queued_timestamp_seconds",
+        "When the oldest content was noticed that waits to be sent, of what is new and of the backlog.",
+        labels=["backlog"],
+    )
+    for at, backlog in zip(report.oldest_at, ("false", "true"), strict=True):
+        if at is not None:
+            oldest.add_metric([backlog], at.timestamp())
+    yield oldest
 
 
 def _of_account(report: Report) -> Iterator[Metric]:
-    paused = {str(reason): int(report.account.reason is reason) for reason in PAUSES}
+    account = report.account
+    paused = {str(reason): int(account.reason is reason) for reason in PAUSES}
     yield _counted("account_paused", "Whether the account is paused, by reason.", "reason", paused)
-    if report.account.credits is not None:
-        yield _gauge(
-            "credits", "Credits that were left when they were last asked for.", report.account.credits
-        )
+    yield _gauge(
+        "api_failures", "Requests in a row that identifAI turned away or did not answer.", account.holds
+    )
+    yield _when(
+        "api_answered_timestamp_seconds",
+        "When a request last got through to identifAI.",
+        account.succeeded_at,
+    )
+    if account.credits is not None:
+        yield _gauge("credits", "Credits that were left when they were last asked for.", account.credits)
+    yield _when("credits_timestamp_seconds", "When the credits were last asked for.", account.credits_at)
+    says = "requests of a method in a second, a minute or, of uploads, a day; of those the backlog's share."
+    left = GaugeMetricFamily(
+        f"{PREFIX}_budget_left", f"What is left of the limits: {says}", labels=["method", "window"]
+    )
+    limit = GaugeMetricFamily(f"{PREFIX}_budget_limit", f"The limits: {says}", labels=["method", "window"])
+    for room in report.rooms:
+        left.add_metric([room.method, room.window], room.left)
+        limit.add_metric([room.method, room.window], room.allowed)
+    yield from (left, limit)
 
 
 def _of_folders(folders: Iterable[WatchedFolder]) -> Iterator[Metric]:
@@ -87,12 +173,34 @@ def _of_folders(folders: Iterable[WatchedFolder]) -> Iterator[Metric]:
     yield from (health, reason, paused, scanned, took, unheard, overflows)
 
 
+def _of_tally(tally: Tally) -> Iterator[Metric]:
+    for what, (name, says) in COUNTED.items():
+        counter = CounterMetricFamily(f"{PREFIX}_{name}", says, labels=LABELS[what])
+        for (counted, labels), number in tally.counts.items():
+            if counted is what:
+                counter.add_metric(labels, number)
+        yield counter
+    bounds = [*(f"{bound:g}" for bound in BOUNDS), "+Inf"]
+    for how_long, (name, says) in TOOK.items():
+        histogram = HistogramMetricFamily(f"{PREFIX}_{name}", says, labels=LABELS[how_long])
+        for (took, labels), times in tally.times.items():
+            if took is how_long:
+                buckets = list(zip(bounds, times.cumulative(), strict=True))
+                histogram.add_metric(labels, buckets, times.seconds)
+        yield histogram
+
+
 def _by_folder(name: str, says: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"{PREFIX}_{name}", says, labels=["folder"])
 
 
 def _gauge(name: str, says: str, value: float) -> Metric:
     return GaugeMetricFamily(f"{PREFIX}_{name}", says, value=float(value))
+
+
+def _when(name: str, says: str, at: datetime | None) -> Metric:
+    """Return an instant, with no sample if there is none: an age of it would be a lie."""
+    return GaugeMetricFamily(f"{PREFIX}_{name}", says, value=None if at is None else at.timestamp())
 
 
 def _counted(name: str, says: str, label: str, numbers: Mapping[Any, int]) -> Metric:

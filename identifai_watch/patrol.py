@@ -23,6 +23,7 @@ from identifai_watch.core.health import (
     Unreachable,
     Unwatched,
 )
+from identifai_watch.core.tally import Took
 from identifai_watch.errors import LedgerAwayError
 from identifai_watch.folder.opening import FolderError
 from identifai_watch.folder.roots import Root, inspect_root
@@ -393,6 +394,7 @@ class Patrol:
         now = self._shift.clock()
         took = self._scan_took = max(now - self._scan_began - self._waited, timedelta(0))
         self.last_scan_at = now
+        self._shift.tally.took(Took.SCAN, self._folder.name, took)
         self._rested_at = now + took * SCAN_SHARE
         self._log.debug("scanned", files=summary.files, seconds=round(took.total_seconds(), 3))
         self.sentry.rest()

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from queue import SimpleQueue
 from threading import Event
 from typing import TypeVar
 from uuid import uuid4
@@ -17,6 +18,8 @@ from identifai_watch.core.gate import Limits
 from identifai_watch.core.hours import Local
 from identifai_watch.core.lifecycle import Policy
 from identifai_watch.core.model import Media
+from identifai_watch.core.replies import Answer
+from identifai_watch.core.tally import Counted, Tally, status_of
 from identifai_watch.errors import LedgerError
 from identifai_watch.ledger import Ledger, Transaction, part, work
 from identifai_watch.ledger.work import Claimant, Step
@@ -50,6 +53,8 @@ class Shift:
     log: structlog.stdlib.BoundLogger = field(default_factory=structlog.get_logger)
     claimant: Claimant = field(init=False)
     learnt: polling.Learnt = field(init=False, default_factory=dict)
+    tally: Tally = field(init=False, default_factory=Tally)
+    _ended: SimpleQueue[tuple[str, str]] = field(init=False, default_factory=SimpleQueue)
 
     def __post_init__(self) -> None:
         self.claimant = Claimant(node=self.ledger.node, token=uuid4().hex)
@@ -63,6 +68,18 @@ class Shift:
         """Tell whether the backlog may be hashed and sent now; a run over all there is was asked for, and waits for no hour."""
         hours = self.config.api.backlog_hours
         return hours is None or self.once or hours.has(self.local(self.clock()))
+
+    def heard(self, kind: str, answer: Answer) -> None:
+        """Take in how a request ended; called in the thread that asked, and counted with ``reckon``."""
+        status = status_of(answer)
+        if status is not None:
+            self._ended.put((kind, status))
+
+    def reckon(self) -> Tally:
+        """Count the requests that ended since the last time, and return all sums; called in the loop."""
+        for _ in range(self._ended.qsize()):
+            self.tally.count(Counted.REQUESTS, *self._ended.get_nowait())
+        return self.tally
 
     def step(self, *, who: str = "daemon") -> Step:
         """Return how rows advance at this instant."""

@@ -17,6 +17,9 @@ from identifai_watch.shift import Shift
 
 RENEW_EVERY = timedelta(seconds=5)
 REPORT_EVERY = timedelta(seconds=60)
+COUNT_EVERY = timedelta(seconds=10)
+"""How often at most the sums are written: what a scraper was told is never taken back, whatever end this run has."""
+
 PRUNE_EVERY = timedelta(hours=1)
 HUNG_AFTER = 60.0
 """Seconds without progress after which a thread that touches a folder counts as hung on it."""
@@ -78,7 +81,10 @@ class Vigil:
             self._tell_head(tx, now)
 
     def report(self, tx: Transaction, *, force: bool = False) -> None:
-        """Write what this daemon alone knows, on change and at most once a minute for what moves all the time."""
+        """Write what this daemon alone knows: at once what changes how things stand, else at most once a minute.
+
+        While files come the sums are written oftener.
+        """
         if self._is_silent:
             return
         shift, now = self._shift, self._shift.clock()
@@ -88,10 +94,14 @@ class Vigil:
             folder | {"last_scan_at": folder["last_scan_at"] is not None, "scan_seconds": None}
             for folder in news["folders"]
         ]
-        if force or told != self._told or now - self._reported_at >= REPORT_EVERY:
+        tally = shift.reckon()
+        patience = REPORT_EVERY if tally.is_told else COUNT_EVERY
+        if force or told != self._told or now - self._reported_at >= patience:
             self._told = told
             self._reported_at = now
+            tally.is_told = True
             node = shift.ledger.node
+            news["tally"] = tally.document()
             desk.put_node(tx, node, process=os.getpid(), since=self._since, now=now, report=news)
             systemd.status(self.status())
 

@@ -19,6 +19,7 @@ from identifai_watch.core.gate import Limits
 from identifai_watch.core.model import Account, AnalysisState, File, FileState, Outcome
 from identifai_watch.core.report import AD_HOC, Post, Queue, Report, SpentPurse, WatchedFolder
 from identifai_watch.core.sidecar import shown
+from identifai_watch.core.tally import tally_of
 from identifai_watch.errors import RefusedError
 from identifai_watch.ledger import Ledger, Transaction, budget, desk, holds, views
 from identifai_watch.ledger.views import Line
@@ -69,6 +70,8 @@ def report_of(config: Config, ledger: Ledger | None, now: datetime) -> Report:
         spent = _spent(tx, limits, now)
         counts = views.counts(tx)
         since, news = desk.node_report(tx, node()) or (None, {})
+        seen_at, oldest_at = desk.seen_at(tx, node()), views.oldest(tx)
+        gets = budget.sent(tx, "GET", now) if limits.windows("GET") else []
         pauses = {pause.folder: report.paused(pause.by, pause.why, pause.until) for pause in holds.pauses(tx)}
     queue = Queue(fresh=fresh, backlog=backlog)
     hours = config.api.backlog_hours
@@ -94,6 +97,10 @@ def report_of(config: Config, ledger: Ledger | None, now: datetime) -> Report:
         spent=spent,
         backlog_hours=None if opens_at is None else hours,
         backlog_opens_at=opens_at,
+        rooms=report.rooms(limits, made, gets, now),
+        oldest_at=oldest_at,
+        seen_at=seen_at,
+        tally=tally_of(news.get("tally")),
     )
 
 

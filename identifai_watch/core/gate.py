@@ -91,6 +91,11 @@ def instants(
     return made[len(sent) :]
 
 
+def left(sent: Sequence[datetime], window: Window, now: datetime) -> int:
+    """Return how many requests a window still has room for; what took an instant ahead is in it already."""
+    return max(0, window.count - sum(at > now - window.span for at in sent))
+
+
 def may_submit(account: Account, now: datetime, in_flight: int) -> bool:
     """Tell whether an upload may go now, with ``in_flight`` requests under way.
 

@@ -6,14 +6,16 @@ The commands and the status page show the same values. Reading them is left to t
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from identifai_watch.core import gate
 from identifai_watch.core.gate import Limits, Window
 from identifai_watch.core.hours import Hours
 from identifai_watch.core.model import Account, Analysis, AnalysisState, File, FileState, Outcome
 from identifai_watch.core.sidecar import shown, timestamp
+from identifai_watch.core.tally import Tally
 
 Row = dict[str, Any]
 
@@ -75,12 +77,27 @@ class SpentPurse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What a limit still has: ``left`` of ``allowed`` requests of a method; ``window`` is second, minute, day or backlog.
+
+    The last two are the purse, and the share of it that the backlog may use.
+    """
+
+    method: str
+    window: str
+    left: int
+    allowed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """How things stand.
 
     ``stuck`` counts what waits for a person, ``left`` the files that were looked at and left alone. ``eta`` is how
     long the uploads still take, None if they never end. ``since`` is None unless a daemon runs, ``spent`` unless the
     purse is empty. ``backlog_hours`` are those that the backlog waits for until ``backlog_opens_at``, None while it may go.
+    ``rooms`` are the limits that there are, ``oldest_at`` is since when the oldest content waits to be sent, of what is new
+    and of the backlog. ``seen_at`` is when a daemon last told how it is, ``tally`` what it counted.
     """
 
     analyses: Mapping[AnalysisState, int]
@@ -100,6 +117,10 @@ class Report:
     spent: SpentPurse | None = None
     backlog_hours: Hours | None = None
     backlog_opens_at: datetime | None = None
+    rooms: tuple[Room, ...] = ()
+    oldest_at: tuple[datetime | None, datetime | None] = (None, None)
+    seen_at: datetime | None = None
+    tally: Tally = field(default_factory=Tally)
 
 
 def folder(name: str, path: str, reported: Mapping[str, Any] | None) -> WatchedFolder:
@@ -309,6 +330,27 @@ def why(file: File, analysis: Analysis | None) -> str | None:
     if any(reason is not None for reason in known):
         return next(reason for reason in known if reason is not None)
     return None if analysis is None or file.state is FileState.DELIVERED else analysis.reason
+
+
+def rooms(limits: Limits, posts: Sequence[Post], gets: Sequence[datetime], now: datetime) -> tuple[Room, ...]:
+    """Return what each limit still has; ``posts`` and ``gets`` are those that they remember."""
+    of_backlog = [post.at for post in posts if post.backlog]
+    made = {"POST": [post.at for post in posts], "GET": list(gets)}
+    windows = [
+        (method, _SPANS[window.span], window, made[method])
+        for method in ("POST", "GET")
+        for window in limits.windows(method)
+    ]
+    purse, share = limits.purse(backlog=False), limits.purse(backlog=True)
+    if purse is not None and share is not None:
+        windows += [("POST", "day", purse, made["POST"]), ("POST", "backlog", share, of_backlog)]
+    return tuple(
+        Room(method=method, window=name, left=gate.left(sent, window, now), allowed=window.count)
+        for method, name, window, sent in windows
+    )
+
+
+_SPANS = {gate.SECOND: "second", gate.MINUTE: "minute"}
 
 
 def eta(

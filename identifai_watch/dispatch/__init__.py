@@ -63,7 +63,7 @@ def dispatch(shift: Shift, key: Callable[[], str], intakes: Mapping[int, Intake]
     ``key`` gives the API key; ``intakes`` are the shift's folders by id, and may change while it lasts.
     """
     standing, departures = Standing(shift), Departures(shift)
-    api = duties.connect(shift.config.api, key, departures)
+    api = duties.connect(shift.config.api, key, departures, shift.heard)
     return Dispatch(
         apis=[api],
         uploads=Uploads(shift, api, departures, standing, intakes),

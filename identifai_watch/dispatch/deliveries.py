@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -14,6 +14,7 @@ from identifai_watch.core.events import Announced, Delivered, Destined, Swept, U
 from identifai_watch.core.health import Health
 from identifai_watch.core.model import File, Interim, Outcome
 from identifai_watch.core.routing import Action, destination
+from identifai_watch.core.tally import Counted, Took
 from identifai_watch.delivery import Delivery, DeliveryError, Order, SourceChanged, SourceGone, Taken
 from identifai_watch.dispatch import missing
 from identifai_watch.dispatch.notices import Notices
@@ -247,10 +248,22 @@ class Deliveries:
                 continue
             where = {} if file.lies_at is None else {"lies_at": file.lies_at}
             shift.log.info("delivered", folder=file.folder, path=file.path, outcome=file.outcome, **where)
+            if one.file.delivered_at is None:
+                self._time(one.file, step.now)
             if file.id in self._news:
                 self._news.discard(file.id)
+                shift.tally.count(Counted.DELIVERED, file.media or "none", file.outcome or "none")
                 self._notices.tell(file, one.order.root, one.sidecar, one.order.document or b"")
         work.reroute(tx, list(after.values()), partial(duties.outcome_of, folder=intake.folder), step)
+
+    def _time(self, file: File, now: datetime) -> None:
+        """Take in how long a file's first delivery took; what was there before the daemon waits for the budget."""
+        kind, tally = file.media or "none", self._shift.tally
+        if not file.backlog:
+            tally.took(Took.NOTICED_TO_DELIVERED, kind, now - file.noticed_at)
+        known_at = file.failing_since or file.due
+        if known_at is not None:
+            tally.took(Took.JUDGED_TO_DELIVERED, kind, now - known_at)
 
     def _unwritten(self, tx: Transaction, done: Done, error: Exception) -> None:
         self._postpone(tx, done.file, f"a bug: {error!r}")

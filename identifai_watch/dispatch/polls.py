@@ -30,6 +30,7 @@ from identifai_watch.core.model import (
     PauseReason,
 )
 from identifai_watch.core.polling import Turn
+from identifai_watch.core.tally import Took
 from identifai_watch.dispatch.standing import Standing
 from identifai_watch.duties import Balance, Polled
 from identifai_watch.ledger import Transaction, budget, claims, work
@@ -160,6 +161,9 @@ class Polls:
             after = found.get(row.id)
             if after is not None and after.state is not row.state:
                 shift.log.info("answered", identifier=row.identifier, state=after.state, reason=after.reason)
+                if after.judged_at is not None and after.submitted_at is not None:
+                    took = after.judged_at - after.submitted_at
+                    shift.tally.took(Took.SUBMITTED_TO_JUDGED, after.media, took)
             if after is not None and after.state is AnalysisState.QUEUED:
                 _mind_presence(tx, row.id, step)
 

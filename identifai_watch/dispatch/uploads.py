@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from identifai_watch import duties
@@ -24,6 +24,7 @@ from identifai_watch.core.events import (
 )
 from identifai_watch.core.health import Health
 from identifai_watch.core.model import AccountState, Analysis, File
+from identifai_watch.core.tally import Took
 from identifai_watch.dispatch import missing
 from identifai_watch.dispatch.departures import Departures
 from identifai_watch.dispatch.standing import Standing
@@ -50,7 +51,8 @@ OLDEST_EVERY = 4
 class Flight:
     """One upload under way, of a file of ``intake``; ``is_closing`` once its closing boundary may have been written.
 
-    ``round`` is the number of that in which it was begun.
+    ``round`` is the number of that in which it was begun; ``left_at`` is when its first block was read, right behind its
+    head, and ``landed_at`` when it was answered.
     """
 
     analysis: Analysis
@@ -58,6 +60,8 @@ class Flight:
     intake: Intake
     round: int
     is_closing: bool = False
+    left_at: datetime | None = None
+    landed_at: datetime | None = None
 
     @property
     def label(self) -> str:
@@ -236,6 +240,7 @@ class Uploads:
                     closing=flight.close,
                 ),
             )
+        flight.landed_at = shift.clock()
         if not isinstance(sent.reading.account, Healthy | None):
             self._why_back = sent.reading.account
             self._held_back = self._round
@@ -243,6 +248,7 @@ class Uploads:
 
     def _allowed(self, flight: Flight, most: int) -> int:
         """Wait until some of ``most`` bytes may be read and sent, and return how many; 0 to end it."""
+        flight.left_at = flight.left_at or self._shift.clock()
         return allowed(
             most,
             (flight.intake.brake, self._brake),
@@ -274,12 +280,24 @@ class Uploads:
                 self._standing.advance(tx, said)
             event = events[analysis.id]
             self._say(file, event)
+            if isinstance(event, Uploaded):
+                self._time(flight)
             if sent.changed:
                 missing.changed(tx, intake, file, step)
             if sent.missing:
                 missing.not_found(tx, intake, file, step)
             if sent.unavailable is not None:
                 intake.patrol.out_of_reach(sent.unavailable)
+
+    def _time(self, flight: Flight) -> None:
+        """Take in how long an upload that was taken took, and how long a new content had waited for it."""
+        analysis, file, tally = flight.analysis, flight.file, self._shift.tally
+        if flight.left_at is None or flight.landed_at is None:
+            return
+        tally.took(Took.UPLOAD, analysis.media, flight.landed_at - flight.left_at)
+        is_first = analysis.edition == 0 and analysis.resubmissions == 0
+        if is_first and not analysis.backlog and file.hashed_at is not None:
+            tally.took(Took.HASHED_TO_POSTED, analysis.media, flight.left_at - file.hashed_at)
 
     def _say(self, file: File, event: object) -> None:
         """Log what came of an upload, in a fixed phrase."""

@@ -80,6 +80,17 @@ def node_report(tx: sa.Connection, node: str) -> tuple[datetime, dict[str, Any]]
     return None if found is None else (found.since, json.loads(found.report))
 
 
+def sums(tx: sa.Connection, node: str) -> dict[str, Any] | None:
+    """Return what the node's daemons counted so far, as they keep it; None if none ever did."""
+    found = node_report(tx, node)
+    return None if found is None else found[1].get("tally")
+
+
+def seen_at(tx: sa.Connection, node: str) -> datetime | None:
+    """Return when the node's daemon last told how it is; None if none ever did."""
+    return tx.execute(sa.select(nodes.c.seen_at).where(nodes.c.node == node)).scalar()
+
+
 def _command(row: sa.Row[Any]) -> Command:
     return Command(
         id=row.id,

@@ -260,6 +260,17 @@ def queue(tx: sa.Connection) -> tuple[int, int]:
     return number[False], number[True]
 
 
+def oldest(tx: sa.Connection) -> tuple[datetime | None, datetime | None]:
+    """Return since when the oldest content waits to be sent: of what is new, and of the backlog."""
+    query = sa.select(sa.func.min(analyses.c.noticed_at)).where(
+        analyses.c.state == AnalysisState.QUEUED, analyses.c.due.is_not(None)
+    )
+    fresh, backlog = (
+        tx.execute(query.where(analyses.c.backlog == is_backlog)).scalar() for is_backlog in (False, True)
+    )
+    return fresh, backlog
+
+
 def ahead(tx: sa.Connection, analysis: Analysis) -> int:
     """Count the queued contents that are sent before ``analysis``: hotter ones, news, and newer ones."""
     query = (
