@@ -16,6 +16,7 @@ import click
 from identifai_watch.cli import gathering
 from identifai_watch.cli.gathering import Filters, each_line, located, nowhere, opened_to_read, report_of
 from identifai_watch.cli.opening import config_option, json_option, load
+from identifai_watch.cli.plugin import Plugin, say
 from identifai_watch.core import report
 from identifai_watch.core.model import FileState, Outcome
 from identifai_watch.core.report import Row
@@ -47,30 +48,36 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command("status")
+@click.command("status", cls=Plugin)
 @config_option
 @json_option
 @click.option("--metrics", "as_metrics", is_flag=True, help="As metrics for Prometheus, in its text format.")
-def status_command(*, config_path: Path | None, as_json: bool, as_metrics: bool) -> None:
+@click.option("--check", "is_check", is_flag=True, help="As a plugin of Nagios: one line, and 0, 1, 2 or 3.")
+def status_command(
+    *, config_path: Path | None, as_json: bool, as_metrics: bool, is_check: bool
+) -> int | None:
     """Show how things stand, and what is waited for; works with and without a daemon."""
-    if as_json and as_metrics:
-        raise click.UsageError("Either --json or --metrics, not both.")
+    if as_json + as_metrics + is_check > 1:
+        raise click.UsageError("One of --json, --metrics and --check.")
     config = load(config_path)
     now = datetime.now(UTC)
     with opened_to_read(config) as ledger:
         found = report_of(config, ledger, now)
+    if is_check:
+        return say(found, now)
     with standard_output() as out:
         if as_json:
             out.write(f"{json.dumps(report.status_json(found))}\n")
-            return
+            return None
         if as_metrics:
             from identifai_watch.metrics import exposition  # noqa: PLC0415 - its library is for scrapers alone
 
             out.write(exposition(found))
-            return
+            return None
         from identifai_watch.cli import printing  # noqa: PLC0415 - rich is for people, who wait 0.1 s longer
 
         printing.console(out).print(printing.status(found, now))
+    return None
 
 
 @click.command("list")
