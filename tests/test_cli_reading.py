@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -246,11 +247,10 @@ def test_status_json_counts_all_there_is(running: Desk) -> None:
     assert [one["name"] for one in found["folders"]] == ["drop", "archive", "move"]
 
 
-def test_status_for_people_keeps_to_eighty_columns_without_colour(running: Desk) -> None:
+def test_status_for_people_has_no_colour_in_a_pipe(running: Desk) -> None:
     """What needs a person is named with its remedy."""
     result = running.run("status")
     assert result.exit_code == 0
-    assert max(map(len, result.stdout.splitlines())) == 80
     assert "\x1b" not in result.stdout
     assert "1 held since before the daemon: identifai-watch backlog" in result.stdout
 
@@ -318,11 +318,10 @@ def test_show_tells_the_whole_of_a_file(running: Desk) -> None:
     assert [one["state"] for one in earlier] == ["superseded"]
 
 
-def test_show_for_people_fits_eighty_columns(running: Desk) -> None:
-    """Also with hashes and addresses that are longer."""
+def test_show_for_people_shows_names_as_they_are(running: Desk) -> None:
+    """Brackets are no markup."""
     result = running.run("show", running.drop / BRACKETS)
     assert result.exit_code == 0
-    assert max(map(len, result.stdout.splitlines())) <= 80
     assert BRACKETS in result.stdout
     assert "History" in result.stdout
 
@@ -412,11 +411,11 @@ def test_an_ignore_file_is_named(running: Desk) -> None:
     assert running.json("explain", kept)["state"] == "left alone"
 
 
-def test_explain_for_people_fits_eighty_columns(running: Desk) -> None:
-    """It says until when it waits."""
-    result = running.run("explain", running.drop / "slow.mp3")
-    assert max(map(len, result.stdout.splitlines())) <= 80
-    assert "awaiting" in result.stdout
+def test_explain_for_people_says_until_when_it_waits(running: Desk) -> None:
+    """As an instant and as how long that is."""
+    assert re.search(
+        r"Next +about .* UTC \(in \d+ ", running.run("explain", running.drop / "slow.mp3").stdout
+    )
 
 
 def test_a_link_to_the_folder_leads_to_the_file(running: Desk, tmp_path: Path) -> None:

@@ -186,24 +186,28 @@ def test_an_exported_row_has_the_columns_in_their_order() -> None:
 @pytest.mark.parametrize(
     ("file", "analysis", "begins"),
     [
-        (FILE, ANALYSIS, "waiting    0.75  image"),
-        (replace(FILE, state=FileState.DELIVERED, outcome=Outcome.HUMAN), ANALYSIS, "human      0.75  image"),
+        (FILE, ANALYSIS, "waiting     0.75  image"),
+        (
+            replace(FILE, state=FileState.DELIVERED, outcome=Outcome.HUMAN),
+            ANALYSIS,
+            "human       0.75  image",
+        ),
         (replace(FILE, stuck_at=NOW), ANALYSIS, "stuck "),
         (FILE, replace(ANALYSIS, stuck_at=NOW), "stuck "),
-        (replace(FILE, held=True, media=None), None, "held             -    "),
+        (replace(FILE, held=True, media=None), None, "held              -    "),
     ],
 )
 def test_a_line_for_people_begins_with_what_matters(
     file: File, analysis: Analysis | None, begins: str
 ) -> None:
     """What waits for a person is said before the state."""
-    assert report.line_text(file, analysis).startswith(begins)
+    assert report.line_text(report.line_cells(file, analysis)).startswith(begins)
 
 
 def test_a_line_for_people_tells_where_a_moved_file_is_and_the_whole_path_of_a_single_one() -> None:
     """What is printed can be given to ``show``."""
-    moved = report.line_text(replace(FILE, lies_at=b"human/x.jpg"), None)
-    single = report.line_text(replace(FILE, folder=report.AD_HOC, path=b"tmp/x.jpg"), None)
+    moved = report.line_cells(replace(FILE, lies_at=b"human/x.jpg"), None)[-1]
+    single = report.line_cells(replace(FILE, folder=report.AD_HOC, path=b"tmp/x.jpg"), None)[-1]
     assert moved.endswith("drop: a/caf\\xe9.jpg -> human/x.jpg")
     assert single.endswith("(judge): /tmp/x.jpg")
 

@@ -1,19 +1,22 @@
-"""How the reading commands look to people: at 80 columns, on a terminal and in a pipe."""
+"""How the reading commands look to people: on a terminal, wide or narrow, and in a pipe (``paper``)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import IO, Any
+from typing import Any
 
 from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.panel import Panel
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from identifai_watch.cli.paper import Fitting, Framed, safe
 from identifai_watch.core.explaining import PAUSES, REMEDIES, Circumstances, Explanation
 from identifai_watch.core.model import AccountState, Outcome
 from identifai_watch.core.report import (
     AD_HOC,
+    LIST_COLUMNS,
+    LIST_WIDTHS,
     NEVER_WATCHED,
     Report,
     Row,
@@ -56,11 +59,6 @@ INSTANTS = frozenset(
 """What of a document is an instant; ``lies_at`` is none."""
 
 
-def console(out: IO[str]) -> Console:
-    """Return a console on which a file's name is never taken for markup, a link or an emoji."""
-    return Console(file=out, markup=False, highlight=False, emoji=False)
-
-
 def span(length: timedelta) -> str:
     """Return a length of time as people say it."""
     seconds = max(0, round(length.total_seconds()))
@@ -78,8 +76,8 @@ def instant(at: datetime | None, now: datetime) -> str:
     return f"{said} (in {span(at - now)})" if at > now else f"{said} ({span(now - at)} ago)"
 
 
-def status(report: Report, now: datetime) -> Panel:
-    """Return how things stand, as a panel."""
+def status(report: Report, now: datetime) -> Framed:
+    """Return how things stand."""
     parts: list[RenderableType] = [
         facts(
             [
@@ -99,7 +97,7 @@ def status(report: Report, now: datetime) -> Panel:
     attention = list(_attention(report))
     if attention:
         parts += [Text(), *attention]
-    return Panel(Group(*parts), title="identifai-watch", title_align="left", box=box.ROUNDED)
+    return Framed(title="identifai-watch", inside=Group(*parts))
 
 
 def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
@@ -108,8 +106,21 @@ def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, value)
+        table.add_row(name, value if isinstance(value, Text) else safe(value))
     return table
+
+
+def files(page: Iterable[Sequence[str]], *, heading: bool) -> Fitting:
+    """Return a page of ``list``: in columns, of which the last one folds what is too long, or in two lines a file."""
+    table = Table(box=None, expand=True, pad_edge=False, padding=(0, 2, 0, 0), show_header=heading)
+    for name, width in zip(LIST_COLUMNS, LIST_WIDTHS, strict=True):
+        table.add_column(name, width=width or None, ratio=None if width else 1, overflow="fold")
+    blocks: list[RenderableType] = []
+    for where, *others, place in page:
+        named = Text(where, style=COLOURS.get(where, ""))
+        table.add_row(named, *map(Text, others), Text(place))
+        blocks += [Text(" ").join((named, *map(Text, filter(None, others)))), _below(Text(place))]
+    return Fitting(wide=table, narrow=Group(*blocks))
 
 
 def explanation(found: Explanation, around: Circumstances) -> Table:
@@ -150,8 +161,13 @@ def one_file(document: Row, lies_at: str | None) -> Group:
         ("Before at this place", [_earlier(one) for one in document["earlier"]]),
     ):
         if lines:
-            parts += [Text(), Text(title, style="bold underline"), *(Text(f"  {line}") for line in lines)]
+            parts += [Text(), Text(title, style="bold underline"), *(_below(safe(line)) for line in lines)]
     return Group(*parts, Text(), Text("History (UTC)", style="bold underline"), _history(document["history"]))
+
+
+def _below(text: Text) -> Padding:
+    """Return what stands below a line that it belongs to."""
+    return Padding(text, (0, 0, 0, 2))
 
 
 def _daemon(report: Report, now: datetime) -> Text:
@@ -168,10 +184,10 @@ def _account(report: Report, now: datetime) -> Text:
         credits_left = f", {account.credits:,.15g} {noun} {_when(account.credits_at, now)}"
     if account.state is AccountState.PAUSED and account.reason is not None:
         detail = f" ({account.detail})" if account.detail else ""
-        said = f"paused: {PAUSES[account.reason]}{detail}{credits_left}"
+        words = f"paused: {PAUSES[account.reason]}{detail}{credits_left}"
         if account.next_probe_at is not None:
-            said += f"; looked at again {_when(account.next_probe_at, now)}"
-        return Text(f"{said}. To do: {REMEDIES[account.reason]}", style="red")
+            words += f"; looked at again {_when(account.next_probe_at, now)}"
+        return safe(f"{words}. To do: {REMEDIES[account.reason]}", "red")
     if account.hold_until is not None and account.hold_until > now:
         return Text(
             f"all right, but identifAI cannot be reached or asks us to wait; tried {_when(account.hold_until, now)}",
@@ -226,24 +242,29 @@ def _counted(numbers: Mapping[Any, int]) -> Text:
     return Text(", ").join(parts)
 
 
-def _folders(folders: Iterable[WatchedFolder], now: datetime) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, pad_edge=False)
+def _folders(folders: Iterable[WatchedFolder], now: datetime) -> Fitting:
+    """Return the folders as a table, or where there is no room for one below each other."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     for name in ("Folder", "Health", "Noticed by", "Scanned", "Path"):
         table.add_column(name, overflow="fold")
+    blocks: list[RenderableType] = []
     for one in folders:
         # What a daemon alone knows is told once a minute: a scan may be over that was not told of yet.
         scanned = "-" if one.last_scan_at is None else _when(one.last_scan_at, now)
-        health = Text(one.health, style=COLOURS[one.health])
-        path = Text(one.path)
+        health, mode = Text(one.health, style=COLOURS[one.health]), one.mode
+        path = safe(one.path)
         if one.reason == NEVER_WATCHED:
-            table.add_row(one.name, Text("not watched yet", style="dim"), "-", scanned, path)
-            continue
+            health, mode = Text("not watched yet", style="dim"), "-"
         if one.paused is not None:
-            path.append(f"\npaused {one.paused}", style="yellow")
-        if one.reason is not None:
-            path.append(f"\n{one.reason}", style=COLOURS[one.health])
-        table.add_row(one.name, health, one.mode, scanned, path)
-    return table
+            path.append("\n").append_text(safe(f"paused {one.paused}", "yellow"))
+        if one.reason is not None and one.reason != NEVER_WATCHED:
+            path.append("\n").append_text(safe(one.reason, COLOURS[one.health]))
+        table.add_row(safe(one.name), health, mode, scanned, path)
+        named = safe(one.name, "bold").append(": ").append_text(health)
+        if one.last_scan_at is not None:
+            named.append(f", noticed by {mode}, scanned {scanned}")
+        blocks += [named, _below(path)]
+    return Fitting(wide=table, narrow=Group(*blocks))
 
 
 def _attention(report: Report) -> Iterator[Text]:
@@ -267,7 +288,7 @@ def _said(block: Mapping[str, Any], skip: Iterable[str] = ()) -> Iterator[tuple[
         text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         if name in INSTANTS:
             text = f"{text[:19].replace('T', ' ')} UTC"
-        yield name.replace("_", " "), Text("yes" if value is True else text, style=COLOURS.get(text, ""))
+        yield name.replace("_", " "), safe("yes" if value is True else text, COLOURS.get(text, ""))
 
 
 def _edition(one: Row) -> str:
@@ -282,13 +303,14 @@ def _earlier(one: Row) -> str:
     return f"{one['state']} {one['outcome'] or ''} noticed {one['noticed_at']} sha256 {(one['sha256'] or '?')[:16]}"
 
 
-def _history(happenings: Iterable[Row]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+def _history(happenings: Iterable[Row]) -> Fitting:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
     for wraps in (False, False, True):
         table.add_column(no_wrap=not wraps, overflow="fold")
+    blocks: list[RenderableType] = []
     for one in happenings:
-        detail = happening_text(one["detail"])
-        said = Text(one["event"], style="bold")
-        said.append(f"  {detail}" if detail else "", style="not bold")
-        table.add_row(one["at"][:19].replace("T", " "), one["who"], said)
-    return table
+        at, who = one["at"][:19].replace("T", " "), safe(one["who"])
+        event, detail = safe(one["event"], "bold"), safe(happening_text(one["detail"]))
+        table.add_row(at, who, event + Text("  " if detail else "") + detail)
+        blocks += [Text("  ").join((Text(at), who, event)), *([_below(detail)] if detail else [])]
+    return Fitting(wide=table, narrow=Group(*blocks))

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import click
 
-from identifai_watch.cli import gathering
+from identifai_watch.cli import gathering, listing
 from identifai_watch.cli.gathering import Filters, each_line, located, nowhere, opened_to_read, report_of
 from identifai_watch.cli.opening import config_option, json_option, load
 from identifai_watch.cli.plugin import Plugin, say
@@ -74,9 +74,9 @@ def status_command(
 
             out.write(exposition(found))
             return None
-        from identifai_watch.cli import printing  # noqa: PLC0415 - rich is for people, who wait 0.1 s longer
+        from identifai_watch.cli import paper, printing  # noqa: PLC0415 - rich is for people, who wait 0.1 s longer
 
-        printing.console(out).print(printing.status(found, now))
+        paper.put(out, printing.status(found, now))
     return None
 
 
@@ -93,8 +93,10 @@ def list_command(
     with opened_to_read(config) as ledger, standard_output() as out:
         gathering.check_folder(config, ledger, folder)
         lines = each_line(ledger, _filters(folder=folder, **filters), limit)
-        for text in _as_json(lines) if as_json else _for_people(lines):
-            out.write(f"{text}\n")
+        if as_json:
+            out.writelines(f"{text}\n" for text in _as_json(lines))
+        else:
+            listing.write(out, lines)
 
 
 @click.command("show")
@@ -116,11 +118,11 @@ def show_command(*, config_path: Path | None, as_json: bool, path: Path) -> None
     with standard_output() as out:
         if as_json:
             out.write(f"{json.dumps(document)}\n")
-            return
-        from identifai_watch.cli import printing  # noqa: PLC0415 - rich is for people
+            return None
+        from identifai_watch.cli import paper, printing  # noqa: PLC0415 - rich is for people
 
         lies_at = gathering.lies_at(config, lines[0].file)
-        printing.console(out).print(printing.one_file(document, None if lies_at is None else shown(lies_at)))
+        paper.put(out, printing.one_file(document, None if lies_at is None else shown(lies_at)))
 
 
 @click.command("explain")
@@ -138,10 +140,10 @@ def explain_command(*, config_path: Path | None, as_json: bool, path: Path) -> N
     with standard_output() as out:
         if as_json:
             out.write(f"{json.dumps(explanation_json(found, around))}\n")
-            return
-        from identifai_watch.cli import printing  # noqa: PLC0415 - rich is for people
+            return None
+        from identifai_watch.cli import paper, printing  # noqa: PLC0415 - rich is for people
 
-        printing.console(out).print(printing.explanation(found, around))
+        paper.put(out, printing.explanation(found, around))
 
 
 @click.command("export")
@@ -201,12 +203,6 @@ def _filters(
 def _as_json(lines: Iterable[Line]) -> Iterator[str]:
     for line in lines:
         yield json.dumps(report.line_json(line.file, line.analysis))
-
-
-def _for_people(lines: Iterable[Line]) -> Iterator[str]:
-    yield report.LIST_HEAD
-    for line in lines:
-        yield report.line_text(line.file, line.analysis)
 
 
 def _unknown(place: gathering.Place) -> RefusedError:

@@ -198,11 +198,14 @@ def line_json(file: File, analysis: Analysis | None) -> Row:
 _HASH = re.compile(r"[0-9a-f]{40,}")
 _LONGEST_TOLD = 200
 
-LIST_HEAD = f"{'':<10} {'':>4}  {'kind':<5}  {'noticed (UTC)':<16}  folder: path"
+LIST_COLUMNS = ("", "", "kind", "noticed (UTC)", "folder: path")
+
+LIST_WIDTHS = (10, 4, 5, 16, 0)
+"""The last column has no width: what may be long comes last."""
 
 
-def line_text(file: File, analysis: Analysis | None) -> str:
-    """Return one line of ``list`` for people, below LIST_HEAD; what may be long comes last."""
+def line_cells(file: File, analysis: Analysis | None) -> tuple[str, ...]:
+    """Return what ``list`` shows of a file to people, below LIST_COLUMNS: the outcome, or else where it stands, first."""
     row = line_json(file, analysis)
     is_told = file.state is FileState.DELIVERED or file.outcome is Outcome.PENDING
     where = row["outcome"] if is_told else row["state"]
@@ -211,11 +214,15 @@ def line_text(file: File, analysis: Analysis | None) -> str:
     elif file.held:
         where = "held"
     confidence = "" if row["confidence"] is None else f"{row['confidence']:.2f}"
-    noticed = f"{file.noticed_at:%Y-%m-%d %H:%M}"
     doubt = " (in doubt)" if analysis is not None and analysis.doubt else ""
-    kind = row["media"] or "-"
     moved = "" if file.lies_at is None else f" -> {row['lies_at']}"
-    return f"{where:<10} {confidence:>4}  {kind:<5}  {noticed}  {place_text(row)}{moved}{doubt}"
+    noticed = f"{file.noticed_at:%Y-%m-%d %H:%M}"
+    return where, confidence, row["media"] or "-", noticed, f"{place_text(row)}{moved}{doubt}"
+
+
+def line_text(cells: Sequence[str]) -> str:
+    """Return the cells of a line of ``list`` as one line, however long it is."""
+    return "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, LIST_WIDTHS, strict=True))
 
 
 def place_text(row: Row) -> str:

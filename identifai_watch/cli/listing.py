@@ -1,0 +1,33 @@
+"""``list`` for people: on a terminal in columns, however wide it is, and in a pipe one line a file.
+
+A list may have a million lines. It is printed as it is read, so that columns have their widths beforehand.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import IO
+
+from identifai_watch.core.report import LIST_COLUMNS, line_cells, line_text
+from identifai_watch.ledger.views import Line
+
+PAGE = 100
+"""Lines that are laid out at once."""
+
+
+def write(out: IO[str], lines: Iterable[Line]) -> None:
+    """Print a list."""
+    cells = (line_cells(line.file, line.analysis) for line in lines)
+    if out.isatty():
+        _on_terminal(out, cells)
+        return
+    out.write(f"{line_text(LIST_COLUMNS)}\n")
+    out.writelines(f"{line_text(one)}\n" for one in cells)
+
+
+def _on_terminal(out: IO[str], cells: Iterator[Sequence[str]]) -> None:
+    from identifai_watch.cli import paper, printing  # noqa: PLC0415 - rich is for people, who wait 0.1 s longer
+
+    printer = paper.console(out)
+    printer.print(printing.files(islice(cells, PAGE), heading=True))
+    while page := list(islice(cells, PAGE)):
+        printer.print(printing.files(page, heading=False))
