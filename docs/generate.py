@@ -18,7 +18,7 @@ MEASURED = Path(__file__).resolve().parent / "measured.json"
 README = Path(__file__).resolve().parent.parent / "README.md"
 
 MEANINGS = {
-    Exit.OK: "all well; `run` and `simulate` end so on Ctrl-C too",
+    Exit.OK: "all well; `run`, `simulate` and `status --watch` end so on Ctrl-C too",
     Exit.PROBLEMS: "something was refused, is stuck or cannot be found; `check` found something in the way, a refused key too",
     Exit.USAGE: "the command was not understood",
     Exit.LATER: "try again later: another daemon runs, identifAI cannot be reached, the purse is empty",

@@ -100,6 +100,12 @@ def status(report: Report, now: datetime) -> Framed:
     return Framed(title="identifai-watch", inside=Group(*parts))
 
 
+def watched(shown: RenderableType, now: datetime, every: float) -> Group:
+    """Return what ``status --watch`` shows: how things stood at ``now``, and how it is ended."""
+    hint = f"{now:%H:%M:%S} UTC, again every {every:g} s; Ctrl-C ends it"
+    return Group(shown, Text(hint, style="dim"))
+
+
 def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
     """Return names and what is to be said of each, in two columns; what does not fit is folded."""
     table = Table.grid(padding=(0, 2))

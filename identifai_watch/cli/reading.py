@@ -53,13 +53,29 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @json_option
 @click.option("--metrics", "as_metrics", is_flag=True, help="As metrics for Prometheus, in its text format.")
 @click.option("--check", "is_check", is_flag=True, help="As a plugin of Nagios: one line, and 0, 1, 2 or 3.")
+@click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C; with --json one object a line.")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0.2),
+    default=2.0,
+    show_default=True,
+    help="Seconds between two looks with --watch.",
+)
 def status_command(
-    *, config_path: Path | None, as_json: bool, as_metrics: bool, is_check: bool
+    *, config_path: Path | None, as_json: bool, as_metrics: bool, is_check: bool, watch: bool, every: float
 ) -> int | None:
     """Show how things stand, and what is waited for; works with and without a daemon."""
     if as_json + as_metrics + is_check > 1:
         raise click.UsageError("One of --json, --metrics and --check.")
+    if watch and (as_metrics or is_check):
+        raise click.UsageError("--watch goes with --json alone.")
     config = load(config_path)
+    if watch:
+        from identifai_watch.cli import watching  # noqa: PLC0415 - for this option alone
+
+        with standard_output() as out:
+            watching.watch(out, config, every, as_json=as_json)
+        return None
     now = datetime.now(UTC)
     with opened_to_read(config) as ledger:
         found = report_of(config, ledger, now)
