@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, Goal
 from benchmarks.running import PROGRAM, Place, share
+from identifai_watch.completing import VARIABLE
 from identifai_watch.ledger import Ledger
 
 ROUNDS = 20
@@ -16,6 +17,10 @@ ROUNDS = 20
 
 LIBRARIES = "import click, sqlite3, sqlalchemy.dialects.sqlite; from pydantic import BaseModel, Field"
 """What a command that reads the configuration and the ledger cannot do without."""
+
+
+TAB = ("env", f"{VARIABLE}=bash_complete", "COMP_WORDS=identifai-watch\nlist\n--outcome\n", "COMP_CWORD=3")
+"""What a shell asks."""
 
 
 def measure(*, small: bool) -> Iterator[Figure]:
@@ -32,6 +37,7 @@ def measure(*, small: bool) -> Iterator[Figure]:
             "status": ([*PROGRAM, "status", *config], Goal()),
             "list --json": ([*PROGRAM, "list", *config, "--json"], Goal()),
             "run --help": ([*PROGRAM, "run", "--help"], Goal()),
+            "Tab behind list --outcome": ([*TAB, *PROGRAM], Goal(most=100)),
             "python -c pass": ([sys.executable, "-c", "pass"], Goal()),
             f"python -c '{LIBRARIES}'": ([sys.executable, "-c", LIBRARIES], Goal()),
         }

@@ -1,5 +1,19 @@
-"""``python -m identifai_watch``: the same as the command ``identifai-watch``."""
+"""The program: ``identifai-watch``, and ``python -m identifai_watch``."""
 
-from identifai_watch.cli import main
+import os
+import sys
 
-main()
+from identifai_watch import completing
+
+
+def main() -> None:
+    """Answer a shell that completes a line, else run the command line."""
+    if completing.VARIABLE in os.environ:
+        sys.exit(completing.answer(os.environ))
+    from identifai_watch import cli  # noqa: PLC0415 - a shell that asks at each press of a key does not wait for it
+
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

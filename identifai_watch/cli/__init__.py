@@ -12,6 +12,7 @@ import sys
 import click
 
 from identifai_watch import __version__
+from identifai_watch.cli import examples
 from identifai_watch.errors import ConfigError, Exit, WatchError
 
 COMMANDS = {
@@ -36,6 +37,7 @@ COMMANDS = {
     "ledger": ("keeping", "Check, back up, restore, rebuild or prune the ledger."),
     "simulate": ("showing", "Pretend to be identifAI, for tests and trials."),
     "demo": ("demo", "Show it all working, without a key and without a network."),
+    "completion": ("completion", "Print the script that completes commands in a shell."),
 }
 """Each command's module below this package, and its summary; the order is that of the help."""
 
@@ -48,12 +50,11 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """Import the module that holds a command, and return it."""
+        """Import the module that holds a command, and return it with its examples."""
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"identifai_watch.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
-        return command
+        return examples.attach(cmd_name, getattr(module, f"{cmd_name}_command"))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -361,7 +361,7 @@ def decide_command(
     \b
     human         it was made by people
     artificial    it was generated
-    inconclusive  it cannot be told; the outcome is uncertain, and that word is taken too
+    inconclusive  it cannot be told; the outcome is uncertain, a word for it too
     confirmed     identifAI is right, however low its confidence
     """  # noqa: D301 - click's mark of lines that are not to be filled
     decided = Choice.INCONCLUSIVE if choice == UNCERTAIN else Choice(choice)

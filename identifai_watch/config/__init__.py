@@ -8,7 +8,8 @@ from identifai_watch.config.folder import Events, Existing, Folder, Orphans, Uns
 from identifai_watch.config.key import Key, read_key
 from identifai_watch.config.models import Api, Config, Ledger, Limits, Notify, Web, restart_needed
 from identifai_watch.config.options import Options, canonical_of, form_options
-from identifai_watch.config.source import dump, find, load, parse, places
+from identifai_watch.config.source import dump, load, parse
+from identifai_watch.locating import find, places
 
 __all__ = [
     "Api",

@@ -1,0 +1,112 @@
+"""Examples of every command: what ``--help`` and the manual show, and the tests type."""
+
+import textwrap
+from collections.abc import Mapping
+
+import click
+
+EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "init": (
+        ("answer four questions, and have the answers checked", "init"),
+        ("ask nothing", "init --path /srv/drop --action move --config /srv/watch.toml"),
+    ),
+    "check": (
+        ("what would keep a run from working, and what to do about it", "check"),
+        ("for a script: is the file right?", "check --config-only --json"),
+    ),
+    "run": (
+        ("in the foreground; Ctrl-C stops it, and nothing is lost", "run"),
+        ("as the service does", "run --config /etc/identifai-watch/config.toml"),
+    ),
+    "once": (
+        ("what it would send, cost and take", "once --dry-run"),
+        ("judge what is there, for a job of the night", "once --give-up-minutes 30"),
+    ),
+    "status": (
+        ("once", "status"),
+        ("live, until Ctrl-C", "status --watch"),
+        ("what a script wants to know", "status --json | jq .stuck"),
+        ("for Prometheus, by node_exporter's textfile collector", "status --metrics"),
+    ),
+    "list": (
+        ("the newest twenty that were judged artificial", "list --outcome artificial --limit 20"),
+        ("what waits for a person", "list --stuck"),
+        ("the paths of a folder's files", "list --folder drop --json | jq -r .path"),
+    ),
+    "show": (("verdict, decision, copies and history of a file", "show /srv/drop/a.jpg"),),
+    "explain": (("why is there no verdict yet?", "explain /srv/drop/a.jpg"),),
+    "judge": (
+        ("now, and print the verdict", "judge /srv/drop/a.jpg"),
+        ("what its sidecar says", "judge --json /srv/drop/a.jpg"),
+    ),
+    "rejudge": (("a second opinion, which is paid for", "rejudge /srv/drop/a.jpg --yes"),),
+    "backlog": (("what is held since before the daemon", "backlog"),),
+    "backlog release": (
+        ("how many would go", "backlog release --newer-than 30d --dry-run"),
+        ("the newest two hundred of a folder", "backlog release --folder drop --limit 200"),
+    ),
+    "pause": (
+        ("everything, until resume", 'pause --why "the account is being moved"'),
+        ("one folder for two hours", "pause --folder drop --for 2h"),
+    ),
+    "resume": (("everything", "resume"), ("one folder", "resume --folder drop")),
+    "withdraw": (
+        ("keep one file from being sent", "withdraw /srv/drop/a.jpg"),
+        ("all that waits in a folder", "withdraw --folder drop --state queued"),
+    ),
+    "retry": (
+        ("all that is stuck", "retry --stuck"),
+        ("one file", "retry /srv/drop/a.jpg"),
+        ("accept what is mounted at a folder's root now", "retry --folder drop"),
+    ),
+    "decide": (
+        ("the desk knows better", 'decide /srv/drop/a.jpg human --reason "we have the raw file"'),
+        ("it cannot be told", 'decide /srv/drop/a.jpg inconclusive --reason "no source"'),
+    ),
+    "export": (
+        ("everything as CSV", "export -o verdicts.csv"),
+        ("what was judged artificial, a line each", "export --format jsonl --outcome artificial"),
+        ("the chained history, to be kept elsewhere", "export --history --format jsonl"),
+    ),
+    "history": (
+        ("who did what in the last week", "history --since 7d"),
+        ("the last twenty lines for a machine", "history --limit 20 --json"),
+    ),
+    "history verify": (("was any line of it changed?", "history verify"),),
+    "ledger": (("is it whole?", "ledger check"),),
+    "ledger check": (("compare the indexes too", "ledger check --full"),),
+    "ledger backup": (
+        ("to a file that is not there yet", "ledger backup /mnt/nas/ledger.db"),
+        ("a copy a day, fourteen of them kept", "ledger backup /mnt/nas --keep 14"),
+    ),
+    "ledger restore": (("while no daemon runs", "ledger restore /mnt/nas/ledger.db --yes"),),
+    "ledger rebuild": (("what do the sidecars know?", "ledger rebuild --dry-run"),),
+    "ledger prune": (("how much is older than a year?", "ledger prune --older-than 52w --dry-run"),),
+    "simulate": (
+        ("verdicts after three seconds, and a hundred credits", "simulate --delay 3 --credits 100"),
+    ),
+    "demo": (("a minute that shows it all", "demo"),),
+    "completion": (
+        ("complete in this shell, until it ends", "completion bash"),
+        ("for every zsh to come, into a directory of its fpath", "completion zsh"),
+    ),
+}
+"""By command, and by command and sub-command: what an example does, and what is typed behind the program's name."""
+
+PROGRAM = "identifai-watch"
+
+
+def of(name: str) -> list[tuple[str, str]]:
+    """Return the examples of a command: what each does, and the line that is typed."""
+    return [(says, f"{PROGRAM} {words}") for says, words in EXAMPLES.get(name, ())]
+
+
+def attach(name: str, command: click.Command) -> click.Command:
+    """Have the help of a command, and of those below it, end with its examples."""
+    shown = "\n".join(f"# {says}\n{line}" for says, line in of(name))
+    if shown:
+        command.epilog = f"\b\nExamples:\n{textwrap.indent(shown, '  ')}"
+    if isinstance(command, click.Group):
+        for below, one in command.commands.items():
+            attach(f"{name} {below}", one)
+    return command
