@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from identifai_watch import config as configuration
-from identifai_watch.cli import setup
-from tests.console import at, talk, typed
+from identifai_watch.cli.preflight import unit
+from tests.console import at, typed
 from tests.harness import House, house
 
 
@@ -40,10 +40,10 @@ def test_flags_make_a_configuration(tmp_path: Path) -> None:
 
 def test_a_service_and_the_shell_share_a_ledger(tmp_path: Path) -> None:
     """A configuration below /etc is a service's: its ledger is named, since systemd and a shell differ in the default."""
-    assert setup.is_for_a_service(Path("/etc/identifai-watch/config.toml"))
-    assert not setup.is_for_a_service(tmp_path / "config.toml")
+    assert unit.is_for_a_service(Path("/etc/identifai-watch/config.toml"))
+    assert not unit.is_for_a_service(tmp_path / "config.toml")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(setup, "SERVICES", tmp_path / "etc")
+        patch.setattr(unit, "SERVICES", tmp_path / "etc")
         made = tmp_path / "etc" / "config.toml"
         ended = typed("init", "--path", tmp_path / "drop", "--config", made)
         assert "The ledger is /var/lib/identifai-watch/ledger.db" in ended.out
@@ -94,20 +94,6 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     )  # fmt: skip
     assert f"mkdir -p {tmp_path}/drop" in ended.out
     assert f"Put it into {tmp_path}/key" in ended.out
-
-
-def test_a_terminal_is_asked(tmp_path: Path) -> None:
-    """On a terminal init asks for what no flag says; Ctrl-C there ends it with 130 and writes nothing."""
-    made = tmp_path / "c.toml"
-    status, said = talk(
-        ["init", "--config", str(made)], [f"{tmp_path}/drop\n", "copy\n", f"{tmp_path}/key\n"]
-    )
-    assert (0, True) == (status, "Folder to watch" in said)
-    folder = configuration.load(made, {}).folders[0]
-    assert (tmp_path / "drop", "copy") == (folder.path, folder.action)
-    made.unlink()
-    status, said = talk(["init", "--config", str(made)], ["\x03"])
-    assert (130, False, False) == (status, made.exists(), "Traceback" in said)
 
 
 # How the commands answer mistakes.

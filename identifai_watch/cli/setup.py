@@ -2,18 +2,21 @@
 
 import os
 import shlex
+import signal
 import sys
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
 from identifai_watch import config as configuration
-from identifai_watch.cli.preflight import check_command
-from identifai_watch.cli.preflight.unit import SERVICES
-from identifai_watch.core.routing import Action
-from identifai_watch.errors import AccountError, RefusedError
+from identifai_watch.cli import questions
+from identifai_watch.cli.preflight import check, check_command, onward, unit
+from identifai_watch.cli.questions import ACTIONS, EXISTING, Wishes
+from identifai_watch.core.sidecar import shown
+from identifai_watch.errors import AccountError, Exit, RefusedError
+from identifai_watch.hardening import harden
 
 __all__ = ["check_command", "init_command"]
 
@@ -22,23 +25,10 @@ HEADER = """\
 # config.example.toml; identifai-watch check says whether all of it works.
 
 """
-ACTIONS = [action.value for action in Action]
 DEFAULT_PATH = Path("identifai-watch.toml")
 
 SERVICE_LEDGER = "/var/lib/identifai-watch/ledger.db"
 """Where the unit's StateDirectory= is."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What the configuration is to say; None and empty leave the default."""
-
-    paths: tuple[Path, ...]
-    name: str | None
-    action: str | None
-    key_file: Path | None
-    url: str | None
-    ledger: str | None
 
 
 @click.command("init")
@@ -51,6 +41,7 @@ class Wishes:
 )
 @click.option("--name", help="The folder's name, where there is one --path; else the last part of its path.")
 @click.option("--action", type=click.Choice(ACTIONS), help="What becomes of a judged file.")
+@click.option("--existing", type=click.Choice(EXISTING), help="What becomes of files that are there already.")
 @click.option("--key-file", type=click.Path(path_type=Path), help="The file that holds the API key.")
 @click.option("--url", help="Where identifAI is, if not where it is for everybody.")
 @click.option("--ledger", help="Where the ledger lies: a path.")
@@ -66,20 +57,22 @@ def init_command(
     paths: tuple[Path, ...],
     name: str | None,
     action: str | None,
+    existing: str | None,
     key_file: Path | None,
     url: str | None,
     ledger: str | None,
     config_path: Path,
-) -> None:
+) -> int:
     """Write a configuration, by asking or from flags.
 
-    On a terminal it asks for what no flag says. A file that is there already is never touched.
+    On a terminal it asks for what no flag says, at most four questions, and ends with a check. A file that is there
+    already is never touched, and Ctrl-C leaves nothing behind.
     """
-    if config_path.exists():
+    if os.path.lexists(config_path):
         raise RefusedError(
             f"{config_path} is there already and was not touched; edit it, or name another --config"
         )
-    is_service = ledger is None and is_for_a_service(config_path)
+    is_service = ledger is None and unit.is_for_a_service(config_path)
     wishes = Wishes(
         paths=paths,
         name=name,
@@ -87,51 +80,30 @@ def init_command(
         key_file=key_file,
         url=url,
         ledger=SERVICE_LEDGER if is_service else ledger,
+        existing=existing,
     )
-    if sys.stdin.isatty():
-        wishes = asked(wishes)
+    is_asking = sys.stdin.isatty()
+    if is_asking:
+        harden()  # before a key is typed
+        wishes = questions.asked(wishes)
     if not wishes.paths:
         raise click.UsageError("Name the folder to watch: --path PATH. (On a terminal it is asked for.)")
     if wishes.name is not None and len(wishes.paths) > 1:
         raise click.UsageError("--name is for one --path; several are named after their paths.")
     text = HEADER + configuration.dump(document(wishes))
     config = configuration.parse(text, config_path.absolute().parent)
-    _write(config_path, text)
-    click.echo(f"Wrote {config_path}.")
+    made = _write(wishes, config_path, text)
+    for path in made:
+        click.echo(f"{'Made' if path.is_dir() else 'Wrote'} {shown(str(path))}.")
     if is_service:
         click.echo(
             f"The ledger is {SERVICE_LEDGER}, for the service and for every command alike; [ledger] url says so."
         )
+    if is_asking:
+        click.echo()
+        return check(config_path)
     _say_what_next(config_path, config)
-
-
-def is_for_a_service(config_path: Path) -> bool:
-    """Tell whether a configuration is one that a service runs with: its ledger is named, for the defaults differ."""
-    return config_path.resolve().is_relative_to(SERVICES)
-
-
-def asked(wishes: Wishes) -> Wishes:
-    """Ask for what the flags left open."""
-    if not wishes.paths:
-        path = click.prompt("Folder to watch", type=click.Path(path_type=Path), err=True)
-        wishes = replace(wishes, paths=(path,))
-    if wishes.action is None:
-        click.echo(
-            "What becomes of a judged file? sidecar: a JSON file beside it. move, copy: to a folder named after the\n"
-            "verdict. record: nothing, it is only kept in the ledger.",
-            err=True,
-        )
-        kinds = click.Choice(ACTIONS)
-        wishes = replace(
-            wishes, action=click.prompt("Action", type=kinds, default=Action.SIDECAR.value, err=True)
-        )
-    if wishes.key_file is None:
-        default = _key_place()
-        found = click.prompt(
-            "File that holds the API key", type=click.Path(path_type=Path), default=default, err=True
-        )
-        wishes = replace(wishes, key_file=found)
-    return wishes
+    return Exit.OK
 
 
 def document(wishes: Wishes) -> dict[str, Any]:
@@ -155,6 +127,8 @@ def _folder(wishes: Wishes, path: Path) -> dict[str, Any]:
         folder["name"] = wishes.name
     if wishes.action is not None:
         folder["action"] = str(wishes.action)
+    if wishes.existing is not None:
+        folder["existing"] = str(wishes.existing)
     return folder
 
 
@@ -163,23 +137,55 @@ def _absolute(path: Path) -> str:
     return str(path.expanduser().absolute())
 
 
-def _key_place() -> Path:
-    if os.geteuid() == 0:
-        return Path("/etc/identifai-watch/api-key")
-    base = os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser()
-    return Path(base, "identifai-watch", "api-key")
+def _write(wishes: Wishes, config_path: Path, text: str) -> list[Path]:
+    """Make the folder, the key's file and the configuration, and return what was made: all of them, or nothing.
 
-
-def _write(path: Path, text: str) -> None:
-    """Write a file that was not there before; raise RefusedError if it is by now, or cannot be made."""
+    Raises:
+        RefusedError: One of them is there by now, or cannot be made.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C comes before it or after it
+    made: list[Path] = []
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
+        with ExitStack() as undo:
+            for path in wishes.paths if wishes.is_made else ():
+                made += _directories(path, undo)
+            if wishes.key is not None and wishes.key_file is not None:
+                _directories(wishes.key_file.parent, undo)
+                made.append(_file(wishes.key_file, f"{wishes.key}\n", 0o600, undo))
+            _directories(config_path.absolute().parent, undo)
+            made.append(_file(config_path, text, 0o666, undo))
+            undo.pop_all()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return made
+
+
+def _directories(path: Path, undo: ExitStack) -> list[Path]:
+    """Make a directory and those above it that are missing, and return them."""
+    missing = [one for one in (*reversed(path.parents), path) if not one.is_dir()]
+    for one in missing:
+        try:
+            one.mkdir()
+        except OSError as error:
+            raise RefusedError(f"{shown(str(one))} cannot be made: {error.strerror}") from error
+        undo.callback(one.rmdir)
+    return missing
+
+
+def _file(path: Path, text: str, mode: int, undo: ExitStack) -> Path:
+    """Write a file that was not there before."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        undo.callback(path.unlink)
+        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - of a descriptor
             file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
     except FileExistsError:
-        raise RefusedError(f"{path} is there already and was not touched") from None
+        raise RefusedError(f"{shown(str(path))} is there already and was not touched") from None
     except OSError as error:
-        raise RefusedError(f"{path} cannot be written: {error.strerror}") from error
+        raise RefusedError(f"{shown(str(path))} cannot be written: {error.strerror}") from error
+    return path
 
 
 def _say_what_next(path: Path, config: configuration.Config) -> None:
@@ -197,6 +203,4 @@ def _say_what_next(path: Path, config: configuration.Config) -> None:
             else f"There is no API key yet. Put it into {place}, alone on one line, and chmod 600 it; or set "
             "IDENTIFAI_API_KEY."
         )
-    found = path.absolute() in {place.absolute() for place in configuration.places(os.environ)}
-    named = "" if found else f" --config {shlex.quote(str(path))}"
-    click.echo(f"Next:\n\n    identifai-watch check{named}")
+    click.echo(f"Next:\n\n    {onward.command('check', path)}")

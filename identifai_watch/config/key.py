@@ -39,7 +39,7 @@ def read_key(config: Config, environ: Mapping[str, str]) -> Key:
         AccountError: there is none, what is there cannot be read or be a key, or ``key_file`` is open to everybody.
     """
     if environ.get(VARIABLE, "").strip():
-        return Key(value=_checked(environ[VARIABLE], f"${VARIABLE}"), source=f"${VARIABLE}")
+        return Key(value=checked(environ[VARIABLE], f"${VARIABLE}"), source=f"${VARIABLE}")
     credential, file = _credential(environ), config.api.key_file
     if credential is not None and (found := _read(credential, _CREDENTIAL_WORDS)) is not None:
         return Key(value=found[0], source=_named(credential, _CREDENTIAL_WORDS))
@@ -82,11 +82,15 @@ def _read(path: Path, what: str) -> tuple[str, int] | None:
     except UnicodeDecodeError:
         # Without its cause: that would show the bytes.
         raise AccountError(f"{_named(path, what)} is not text; it holds the key alone, on one line") from None
-    return _checked(content, _named(path, what)), mode
+    return checked(content, _named(path, what)), mode
 
 
-def _checked(content: str, source: str) -> str:
-    """Refuse what no header can carry, before a library repeats it in the words of an exception."""
+def checked(content: str, source: str) -> str:
+    """Return the key that a text holds; refuse what no header can carry, before a library repeats it in its words.
+
+    Raises:
+        AccountError: it is no key; the error names its ``source``, and nothing of it.
+    """
     value = content.strip()
     if value == "":
         raise AccountError(f"{source} is empty; it holds the key alone, on one line")

@@ -15,9 +15,10 @@ import click
 
 from identifai_watch import config as configuration
 from identifai_watch.cli.opening import config_option, json_option, load
-from identifai_watch.cli.preflight import account, limits, storage, unit
+from identifai_watch.cli.preflight import account, limits, onward, storage, unit
 from identifai_watch.cli.preflight.finding import Finding, Level, error, ok, warning
 from identifai_watch.cli.preflight.folder import FolderLook
+from identifai_watch.cli.preflight.onward import Step
 from identifai_watch.cli.preflight.patience import Look, patiently
 from identifai_watch.config import Config
 from identifai_watch.core.routing import Action
@@ -26,7 +27,7 @@ from identifai_watch.errors import ConfigError, Exit
 from identifai_watch.folder.look import ignore_sigio
 from identifai_watch.hardening import harden
 
-__all__ = ["check_command"]
+__all__ = ["check", "check_command"]
 
 
 @click.command("check")
@@ -38,18 +39,24 @@ def check_command(config_path: Path | None, config_only: bool, as_json: bool) ->
 
     Ends with 0 if nothing is in the way, 1 if something is, 78 if the configuration is wrong.
     """
+    return check(config_path, config_only=config_only, as_json=as_json)
+
+
+def check(config_path: Path | None, *, config_only: bool = False, as_json: bool = False) -> int:
+    """Look at everything, print what was found and the next command to type, and return the exit status."""
     harden()
     try:
         config = load(config_path)
         path = configuration.find(config_path, os.environ)
     except ConfigError as wrong:
         where = "" if wrong.path is None else f"{wrong.path}: "
-        tell([error("configuration", f"{where}{line}") for line in wrong.problems], as_json=as_json)
+        findings = [error("configuration", f"{where}{line}") for line in wrong.problems]
+        tell(findings, onward.without_configuration(config_path, wrong), as_json=as_json)
         return Exit.CONFIG
     findings = [ok("configuration", f"{path}: {len(config.folders)} to watch"), *unsure_moves(config)]
     if not config_only:
         findings += look_around(config, path)
-    tell(findings, as_json=as_json)
+    tell(findings, onward.after_check(config, path, findings, is_whole=not config_only), as_json=as_json)
     return Exit.PROBLEMS if any(finding.level is Level.ERROR for finding in findings) else Exit.OK
 
 
@@ -85,11 +92,12 @@ def look_around(config: Config, path: Path) -> list[Finding]:
     ]
 
 
-def tell(findings: list[Finding], *, as_json: bool) -> None:
-    """Print findings, as lines with what to do below, or as JSON."""
+def tell(findings: list[Finding], step: Step, *, as_json: bool) -> None:
+    """Print findings, as lines with what to do below, and the next step; or both as JSON."""
     if as_json:
         is_ok = all(finding.level is not Level.ERROR for finding in findings)
-        click.echo(json.dumps({"ok": is_ok, "findings": [asdict(finding) for finding in findings]}))
+        made = {"ok": is_ok, "findings": [asdict(finding) for finding in findings], "next": step.command}
+        click.echo(json.dumps(made))
         return
     colours = {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "red"}
     for finding in findings:
@@ -98,3 +106,4 @@ def tell(findings: list[Finding], *, as_json: bool) -> None:
             click.echo(f"{level if number == 0 else ' ' * 8} {shown(line)}")
         if finding.remedy is not None:
             click.echo(f"         {shown(finding.remedy)}")
+    click.echo(f"\n{step.says}\n\n    {step.command}")

@@ -3,11 +3,11 @@
 import os
 import pwd
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from identifai_watch.cli.preflight.finding import Finding, ok, warning
+from identifai_watch.cli.preflight.finding import Finding, Level, ok, warning
 
 NAME = "identifai-watch.service"
 SYSTEM = (
@@ -27,6 +27,21 @@ def places(environ: Mapping[str, str]) -> tuple[Path, ...]:
     home = environ.get("HOME", "")
     own = environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else "")
     return (*SYSTEM, *((Path(own, "systemd", "user"),) if own else ()))
+
+
+def is_for_a_service(config_path: Path) -> bool:
+    """Tell whether a configuration is one that a service runs with."""
+    return config_path.resolve().is_relative_to(SERVICES)
+
+
+def start(found: Iterable[Finding]) -> tuple[str, str]:
+    """Return what is to be said, and typed, to have the service run, from what was found of its unit."""
+    for finding in found:
+        if finding.about == "unit" and finding.level is Level.WARNING and finding.remedy is not None:
+            return "All is well but for the service's unit. Next, in the sources:", finding.remedy
+        if finding.about == "unit" and "/systemd/user/" in finding.said:
+            return "All is well. Next:", f"systemctl --user enable --now {NAME.removesuffix('.service')}"
+    return "All is well. Next:", f"systemctl enable --now {NAME.removesuffix('.service')}"
 
 
 def findings(
