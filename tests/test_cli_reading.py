@@ -49,6 +49,7 @@ LINE = [
     "delivered_at",
     "lies_at",
     "reason",
+    "shown_at",
 ]
 STATUS = [
     "analyses",

@@ -137,7 +137,10 @@ def watched(config: Config, reported: list[dict[str, Any]], *, is_running: bool)
     """Return the folders of the configuration, then those that a running daemon still has from an older one."""
     by_name = {one["name"]: one for one in reported}
     folders = [
-        report.folder(one.name, shown(one.root), by_name.pop(one.name, None)) for one in config.folders
+        replace(
+            report.folder(one.name, shown(one.root), by_name.pop(one.name, None)), shown_at=one.shown_at(b"")
+        )
+        for one in config.folders
     ]
     if is_running:
         folders += [
@@ -220,6 +223,21 @@ def lies_at(config: Config, file: File) -> bytes | None:
     if folder is None:
         return path if path.startswith(b"/") else None
     return os.path.join(folder.root, path)  # noqa: PTH118 - bytes
+
+
+def shown_at(config: Config, file: File) -> str:
+    """Return where people find a file; of a folder that is not configured any more, its path there."""
+    path = file.path if file.lies_at is None else file.lies_at
+    folder = config.folder_named(file.folder)
+    if folder is not None:
+        return folder.shown_at(path)
+    return shown(b"/" + path.lstrip(b"/") if file.folder == AD_HOC else path)
+
+
+def renamed(config: Config, file: File) -> str | None:
+    """Return where people find a file if that is not simply its path, for their folder is known by another name."""
+    folder = config.folder_named(file.folder)
+    return None if folder is None or not folder.shown_as else shown_at(config, file)
 
 
 def nowhere(config: Config, place: Place) -> RefusedError:

@@ -3,10 +3,11 @@
 A list may have a million lines. It is printed as it is read, so that columns have their widths beforehand.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import IO
 
+from identifai_watch.core.model import File
 from identifai_watch.core.report import LIST_COLUMNS, line_cells, line_text
 from identifai_watch.ledger.views import Line
 
@@ -14,9 +15,9 @@ PAGE = 100
 """Lines that are laid out at once."""
 
 
-def write(out: IO[str], lines: Iterable[Line]) -> None:
-    """Print a list."""
-    cells = (line_cells(line.file, line.analysis) for line in lines)
+def write(out: IO[str], lines: Iterable[Line], renamed: Callable[[File], str | None]) -> None:
+    """Print a list; ``renamed`` says where people find a file whose folder they know by another name."""
+    cells = (line_cells(line.file, line.analysis, renamed(line.file)) for line in lines)
     if out.isatty():
         _on_terminal(out, cells)
         return

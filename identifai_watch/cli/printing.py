@@ -258,7 +258,7 @@ def _folders(folders: Iterable[WatchedFolder], now: datetime) -> Fitting:
         # What a daemon alone knows is told once a minute: a scan may be over that was not told of yet.
         scanned = "-" if one.last_scan_at is None else _when(one.last_scan_at, now)
         health, mode = Text(one.health, style=COLOURS[one.health]), one.mode
-        path = safe(one.path)
+        path = safe(one.shown_at or one.path)
         if one.reason == NEVER_WATCHED:
             health, mode = Text("not watched yet", style="dim"), "-"
         if one.paused is not None:

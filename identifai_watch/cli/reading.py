@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +18,7 @@ from identifai_watch.cli import gathering, listing
 from identifai_watch.cli.gathering import Filters, each_line, located, nowhere, opened_to_read, report_of
 from identifai_watch.cli.opening import config_option, json_option, load
 from identifai_watch.cli.plugin import Plugin, say
+from identifai_watch.config import Config
 from identifai_watch.core import report
 from identifai_watch.core.model import FileState, Outcome
 from identifai_watch.core.report import Row
@@ -110,9 +112,9 @@ def list_command(
         gathering.check_folder(config, ledger, folder)
         lines = each_line(ledger, _filters(folder=folder, **filters), limit)
         if as_json:
-            out.writelines(f"{text}\n" for text in _as_json(lines))
+            out.writelines(f"{text}\n" for text in _as_json(config, lines))
         else:
-            listing.write(out, lines)
+            listing.write(out, lines, partial(gathering.renamed, config))
 
 
 @click.command("show")
@@ -131,13 +133,15 @@ def show_command(*, config_path: Path | None, as_json: bool, path: Path) -> None
             if not lines:
                 raise nowhere(config, place) if place.folder is None else _unknown(place)
             document = _document(tx, lines)
+        document["file"]["shown_at"] = gathering.shown_at(config, lines[0].file)
     with standard_output() as out:
         if as_json:
             out.write(f"{json.dumps(document)}\n")
-            return None
+            return
         from identifai_watch.cli import paper, printing  # noqa: PLC0415 - rich is for people
 
         lies_at = gathering.lies_at(config, lines[0].file)
+        document["file"]["shown_at"] = gathering.renamed(config, lines[0].file)  # else it lies where it says
         paper.put(out, printing.one_file(document, None if lies_at is None else shown(lies_at)))
 
 
@@ -156,7 +160,7 @@ def explain_command(*, config_path: Path | None, as_json: bool, path: Path) -> N
     with standard_output() as out:
         if as_json:
             out.write(f"{json.dumps(explanation_json(found, around))}\n")
-            return None
+            return
         from identifai_watch.cli import paper, printing  # noqa: PLC0415 - rich is for people
 
         paper.put(out, printing.explanation(found, around))
@@ -199,7 +203,10 @@ def export_command(
         else:
             gathering.check_folder(config, ledger, folder)
             lines = each_line(ledger, _filters(folder=folder, **filters), None)
-            rows = (report.export_row(line.file, line.analysis) for line in lines)
+            rows = (
+                report.export_row(line.file, line.analysis, gathering.shown_at(config, line.file))
+                for line in lines
+            )
         with _writing(output) as out:
             _write_csv(out, columns, rows) if kind == "csv" else _write_jsonl(out, rows)
 
@@ -216,9 +223,10 @@ def _filters(
     }
 
 
-def _as_json(lines: Iterable[Line]) -> Iterator[str]:
+def _as_json(config: Config, lines: Iterable[Line]) -> Iterator[str]:
     for line in lines:
-        yield json.dumps(report.line_json(line.file, line.analysis))
+        shown_at = gathering.shown_at(config, line.file)
+        yield json.dumps(report.line_json(line.file, line.analysis) | {"shown_at": shown_at})
 
 
 def _unknown(place: gathering.Place) -> RefusedError:

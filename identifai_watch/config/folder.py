@@ -27,6 +27,7 @@ from identifai_watch.config.values import (
 )
 from identifai_watch.core import media as media_rules
 from identifai_watch.core import routing, settling
+from identifai_watch.core.addresses import address
 from identifai_watch.core.model import Media, Outcome
 from identifai_watch.core.routing import ROUTED, Action
 from identifai_watch.core.sidecar import shown
@@ -99,6 +100,7 @@ class Folder(Section):
     file_mode: Mode = 0o664
     directory_mode: Mode = 0o2775
     ref_id: Text = ""
+    shown_as: Text = ""
     options: Options = Field(default_factory=Options)
 
     @field_validator("name")
@@ -187,6 +189,10 @@ class Folder(Section):
     def root(self) -> bytes:
         """The folder's path as the file system's bytes."""
         return os.fsencode(self.path)
+
+    def shown_at(self, path: bytes) -> str:
+        """Return where people find a file, by its path relative to the folder (or absolute, outside of it)."""
+        return address(self.shown_as or shown(self.root), path)
 
     @property
     def settle(self) -> timedelta:

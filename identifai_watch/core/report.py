@@ -25,7 +25,7 @@ AD_HOC = "(judge)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchedFolder:
-    """One folder as its daemon last reported it; ``path`` is safe to print.
+    """One folder as its daemon last reported it; ``path``, and ``shown_at``, by which people know it, are safe to print.
 
     ``paused`` says by whom, why and until when nothing of it is sent. ``unheard`` counts the files that scans found and
     no event had named, ``overflows`` how often the kernel lost events, both since the daemon began.
@@ -41,6 +41,7 @@ class WatchedFolder:
     scan_seconds: float = 0.0
     unheard: int = 0
     overflows: int = 0
+    shown_at: str | None = None
 
 
 NEVER_WATCHED = "no daemon has watched it yet"
@@ -204,8 +205,11 @@ LIST_WIDTHS = (10, 4, 5, 16, 0)
 """The last column has no width: what may be long comes last."""
 
 
-def line_cells(file: File, analysis: Analysis | None) -> tuple[str, ...]:
-    """Return what ``list`` shows of a file to people, below LIST_COLUMNS: the outcome, or else where it stands, first."""
+def line_cells(file: File, analysis: Analysis | None, renamed: str | None = None) -> tuple[str, ...]:
+    """Return what ``list`` shows of a file to people, below LIST_COLUMNS: the outcome, or else where it stands, first.
+
+    ``renamed`` is where people find the file, if their folder is known by another name.
+    """
     row = line_json(file, analysis)
     is_told = file.state is FileState.DELIVERED or file.outcome is Outcome.PENDING
     where = row["outcome"] if is_told else row["state"]
@@ -217,7 +221,8 @@ def line_cells(file: File, analysis: Analysis | None) -> tuple[str, ...]:
     doubt = " (in doubt)" if analysis is not None and analysis.doubt else ""
     moved = "" if file.lies_at is None else f" -> {row['lies_at']}"
     noticed = f"{file.noticed_at:%Y-%m-%d %H:%M}"
-    return where, confidence, row["media"] or "-", noticed, f"{place_text(row)}{moved}{doubt}"
+    place = f"{place_text(row)}{moved}" if renamed is None else renamed
+    return where, confidence, row["media"] or "-", noticed, f"{place}{doubt}"
 
 
 def line_text(cells: Sequence[str]) -> str:
@@ -259,11 +264,12 @@ EXPORTED = (
     "doubt",
     "submitted_at",
     "judged_at",
+    "shown_at",
 )
-"""The columns of ``export``: those of ``list``, then the verdict, the desk's decision and the times."""
+"""The columns of ``export``: those of ``list``, then the verdict, the desk's decision, the times, and where people find it."""
 
 
-def export_row(file: File, analysis: Analysis | None) -> Row:
+def export_row(file: File, analysis: Analysis | None, shown_at: str) -> Row:
     """Return one row of ``export``, with the columns EXPORTED in their order."""
     verdict = None if analysis is None else analysis.verdict
     c2pa = None if verdict is None else verdict.c2pa
@@ -284,6 +290,7 @@ def export_row(file: File, analysis: Analysis | None) -> Row:
         "doubt": analysis is not None and analysis.doubt,
         "submitted_at": None if analysis is None else timestamp(analysis.submitted_at),
         "judged_at": None if analysis is None else timestamp(analysis.judged_at),
+        "shown_at": shown_at,
     }
 
 
