@@ -12,12 +12,13 @@ from identifai_watch import orders, systemd
 from identifai_watch.config import Config, Folder, restart_needed
 from identifai_watch.core.model import Media
 from identifai_watch.core.tally import tally_of
-from identifai_watch.dispatch import dispatch
+from identifai_watch.dispatch import Notices, dispatch
 from identifai_watch.errand import Ending, Errand
 from identifai_watch.errors import ConfigError, LaterError, LedgerAwayError, LedgerError
 from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, claims, desk, intake, part, views
 from identifai_watch.ledger.desk import Command
+from identifai_watch.lookout import Lookout
 from identifai_watch.places import AD_HOC, ad_hoc_folder, place_of
 from identifai_watch.rest import BUSY_TICK, IDLE_TICK, Rest
 from identifai_watch.shift import Shift
@@ -65,10 +66,11 @@ class Daemon:
         self._only = only
         self._key = key
         self._intakes: dict[int, Intake] = {}
-        self._dispatch = dispatch(shift, key, self._intakes)
+        self._dispatch = dispatch(shift, key, self._intakes, Notices(shift))
         self._errand = Errand(shift, self._intakes, self._dispatch, give_up=give_up)
         self._vigil = Vigil(shift, self._intakes, self._dispatch, is_silent=bool(only))
         self._rest = Rest(shift, self._intakes, self._dispatch)
+        self._lookout = Lookout(shift, self._intakes, self._dispatch.notices)
         self._arrived: list[Arrived] = []
         self._whole_round_at = 0.0
         self._away_since: datetime | None = None
@@ -186,8 +188,15 @@ class Daemon:
             one.tick(tx)
         if is_whole:
             self._dispatch.tick(tx)
+            self._tell(tx)
             self._vigil.report(tx)
         return is_whole
+
+    def _tell(self, tx: Transaction) -> None:
+        """Look whether anything is wrong, and tell people what is new; a bug in that is no reason to judge nothing."""
+        if not self.shift.once:
+            self._guarded(tx, partial(self._lookout.tick, is_well=self._vigil.is_well), self._misdone)
+        self._guarded(tx, self._dispatch.notices.tick, self._misdone)
 
     def _take_in(self, tx: Transaction) -> None:
         """Do what the workers brought: what is gathered at once, or after a bug in that one by one like the rest."""
@@ -249,7 +258,7 @@ class Daemon:
         for one in self._intakes.values():
             one.close()
         self._intakes.clear()
-        self._dispatch.take_over(dispatch(self.shift, self._key, self._intakes))
+        self._dispatch.take_over(dispatch(self.shift, self._key, self._intakes, self._dispatch.notices))
         self._rest.end()
         self._is_to_open = True
 
@@ -272,7 +281,9 @@ class Daemon:
             one.close()
         deadline = time.monotonic() + LAST_WORDS.total_seconds()
         while (
-            self._dispatch.uploads.in_flight + self._dispatch.deliveries.in_flight
+            self._dispatch.uploads.in_flight
+            + self._dispatch.deliveries.in_flight
+            + self._dispatch.notices.in_flight
             and time.monotonic() < deadline
         ):
             self._last_words(0.1)

@@ -77,7 +77,7 @@ class Errand:
         is_paused = account.state is AccountState.PAUSED
         self._paused_since = (self._paused_since or now) if is_paused else None
         is_quiet = self._dispatch.is_idle() and not self._is_busy(near, now)
-        if now < self._count_at or not (is_refused or is_quiet):
+        if now < self._count_at or not (is_refused or is_quiet) or self._is_telling():
             return None
         self._count_at = now + COUNT_EVERY
         left = self._left(near, now)
@@ -144,6 +144,11 @@ class Errand:
     def _is_busy(self, near: list[int], now: datetime) -> bool:
         """Tell whether a folder scans, or reads whole files."""
         return not all(self._intakes[key].is_only_growing(now) for key in near)
+
+    def _is_telling(self) -> bool:
+        """Tell whether somebody is being told of what was judged, or was not tried to be yet."""
+        with self._shift.ledger.read() as tx:
+            return self._dispatch.notices.is_telling(tx)
 
     def _is_settling(self, near: list[int], left: Left, now: datetime) -> bool:
         """Tell whether a folder has a file on its way in, other than those that do not stop growing.

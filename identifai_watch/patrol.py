@@ -13,7 +13,8 @@ from threading import Event, Semaphore
 from typing import Any, TypeVar
 
 from identifai_watch.config import Folder
-from identifai_watch.core import health
+from identifai_watch.core import alarms, health
+from identifai_watch.core.alarms import Watch
 from identifai_watch.core.health import (
     Condition,
     Health,
@@ -240,6 +241,16 @@ class Patrol:
             "unheard": self.witness.total,
             "overflows": self.witness.overflows,
         }
+
+    def watch(self) -> Watch:
+        """Return what an alarm is made of."""
+        return alarms.of_folder(
+            self._folder.name,
+            self.health,
+            self.reason,
+            self._condition.since,
+            is_looked_at=self._filesystem is not None,
+        )
 
     def _remark(self) -> str | None:
         """Say why the folder is as it is, and which directories of it cannot be looked into: the first few."""

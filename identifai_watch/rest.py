@@ -79,7 +79,7 @@ class Rest:
         return not self._dispatch.is_idle() or any(one.settling for one in self._intakes.values())
 
     def _soon(self) -> list[datetime]:
-        """Return when the folders, and the questions that the minute's GETs keep waiting, are due."""
-        opens_at = self._dispatch.polls.opens_at
-        dues = [due for one in self._intakes.values() if (due := one.next_due()) is not None]
-        return dues if opens_at is None else [*dues, opens_at]
+        """Return when the folders, the questions that the minute's GETs keep waiting, and the notices are due."""
+        dues = [one.next_due() for one in self._intakes.values()]
+        dues += [self._dispatch.polls.opens_at, self._dispatch.notices.due_at]
+        return [due for due in dues if due is not None]

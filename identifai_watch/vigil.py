@@ -122,10 +122,16 @@ class Vigil:
         now = time.monotonic()
         if self._feed_every is None or now - self._fed_at < self._feed_every.total_seconds():
             return
-        asking = [running for running in self._shift.workers.running() if running.lane == "network"]
-        if all(now - running.moved_at < REQUEST_OVERDUE for running in asking):
+        if self.is_well:
             self._fed_at = now
             systemd.watchdog()
+
+    @property
+    def is_well(self) -> bool:
+        """Whether no request is overdue: while the loop asks, it turns."""
+        now = time.monotonic()
+        asking = [running for running in self._shift.workers.running() if running.lane == "network"]
+        return all(now - running.moved_at < REQUEST_OVERDUE for running in asking)
 
     def _news(self) -> dict[str, Any]:
         """Return what other processes cannot read from the ledger's rows."""

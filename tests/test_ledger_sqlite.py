@@ -383,6 +383,8 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "requests": {"at": 1, "method": "GET"},
     "account": {"id": 1, "state": "ok"},
+    "notices": {"uid": "a", "made_at": 1, "kind": "outcome", "document": b""},
+    "flows": {"id": 1, "state": "{}"},
 }
 """A row of each table that the ledger takes, as SQLite keeps it."""
 
@@ -401,6 +403,7 @@ VIOLATIONS: dict[str, dict[str, Any]] = {
     "ck_files_state_known": {"state": "lost"},
     "ck_files_outcome_known": {"outcome": "perhaps"},
     "ck_files_decision_known": {"decision": "perhaps"},
+    "ck_files_delivered_as_known": {"delivered_as": "perhaps"},
     "ck_files_interim_known": {"interim": "perhaps"},
     "ck_files_sha256_is_whole": {"sha256": b"\x01" * 33},
     "ck_files_held_is_not_hashed": {"held": 1, "sha256": b"\x01" * 32},
@@ -415,6 +418,8 @@ VIOLATIONS: dict[str, dict[str, Any]] = {
     "ck_account_state_known": {"state": "closed", "reason": None},
     "ck_account_reason_known": {"state": "paused", "reason": "weather"},
     "ck_account_paused_says_why": {"state": "paused"},
+    "ck_notices_kind_known": {"kind": "gossip"},
+    "ck_flows_only_one": {"id": 2},
 }
 """What breaks each CHECK, and no other."""
 

@@ -514,6 +514,7 @@ FILE_ARROWS: list[tuple[Any, Any, dict[str, Any]]] = [
             "lies_at": b"human/a.jpg",
             "fingerprint": OTHER_SHAPE,
             "delivered_at": LATER,
+            "delivered_as": "human",
             "missing": 0,
             "failures": 0,
         },
@@ -521,7 +522,7 @@ FILE_ARROWS: list[tuple[Any, Any, dict[str, Any]]] = [
     (
         a_file(due=NOW, outcome=Outcome.HUMAN, copied_to=b"before"),
         Delivered(None, None),
-        {"state": "delivered", "due": None, "delivered_at": LATER},
+        {"state": "delivered", "due": None, "delivered_at": LATER, "delivered_as": "human"},
     ),
     (
         a_file(due=NOW),

@@ -14,6 +14,7 @@ from identifai_watch.ledger.admission import Content
 from identifai_watch.ledger.whereabouts import Arrival
 from identifai_watch.rest import LONGEST
 from identifai_watch.shift import Shift
+from tests import watching
 from tests.harness import KEY, House, house, wait_for
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -82,7 +83,10 @@ def test_an_order_that_comes_with_an_event_is_seen_too(
 def test_a_daemon_at_rest_does_nothing(tmp_path: Path) -> None:
     """While nothing is due and nobody writes, waking up is all: no transaction, no line, no byte."""
     with house(tmp_path, folder={"rescan_seconds": 3600.0}) as home, home.daemon(clock=lambda: NOW) as daemon:
-        wait_for(daemon._rest.lasts, "there is nothing to do")
+        patrol = watching.intake(daemon).patrol
+        wait_for(
+            lambda: patrol.is_idle() and daemon._rest.lasts(), "it has scanned, and there is nothing to do"
+        )
         before = daemon.shift.ledger.version()
         turns = 0
 

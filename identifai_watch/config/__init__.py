@@ -8,10 +8,12 @@ from identifai_watch.config.folder import Events, Existing, Folder, Orphans, Uns
 from identifai_watch.config.key import Key, read_key
 from identifai_watch.config.models import Api, Config, Ledger, Limits, Notify, Web, restart_needed
 from identifai_watch.config.options import Options, canonical_of, form_options
+from identifai_watch.config.private import Address, apprise_addresses, webhook_secret
 from identifai_watch.config.source import dump, load, parse
 from identifai_watch.locating import find, places
 
 __all__ = [
+    "Address",
     "Api",
     "Config",
     "Events",
@@ -25,6 +27,7 @@ __all__ = [
     "Orphans",
     "Unsupported",
     "Web",
+    "apprise_addresses",
     "canonical_of",
     "dump",
     "find",
@@ -34,4 +37,5 @@ __all__ = [
     "places",
     "read_key",
     "restart_needed",
+    "webhook_secret",
 ]

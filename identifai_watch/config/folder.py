@@ -100,6 +100,7 @@ class Folder(Section):
     file_mode: Mode = 0o664
     directory_mode: Mode = 0o2775
     ref_id: Text = ""
+    notify: tuple[Outcome, ...] | None = None
     shown_as: Text = ""
     options: Options = Field(default_factory=Options)
 

@@ -133,11 +133,16 @@ class Web(Section):
 
 
 class Notify(Section):
-    """``[notify]``: whom to tell of which outcomes."""
+    """``[notify]``: whom to tell of which outcomes, and of what goes wrong; a number that is 0 means never."""
 
     command: tuple[Text, ...] = ()
     webhook: WebAddress = Field(default="", repr=False)
+    webhook_secret_file: OptionalFilePath = None
+    apprise_file: OptionalFilePath = None
     on: tuple[Outcome, ...] = (Outcome.ARTIFICIAL, Outcome.UNCERTAIN, Outcome.REJECTED)
+    digest_above: Count = 20
+    credits_warn_days: Number = Field(default=7.0, ge=0, le=365)
+    heartbeat_url: WebAddress = Field(default="", repr=False)
 
     @field_validator("command")
     @classmethod
@@ -145,6 +150,16 @@ class Notify(Section):
         if command and command[0] == "":
             raise ValueError("begins with an empty word; name the program first")
         return command
+
+    @property
+    def has_channels(self) -> bool:
+        """Whether there is anybody to tell."""
+        return bool(self.command or self.webhook or self.apprise_file is not None)
+
+    @property
+    def credits_warn(self) -> timedelta:
+        """How long the credits have to last; 0 is any time. Nobody is warned where there is nobody to tell."""
+        return timedelta(days=self.credits_warn_days) if self.has_channels else timedelta(0)
 
 
 class Config(Section):

@@ -261,6 +261,7 @@ def advance_file(row: File, event: FileEvent, now: datetime, policy: Policy, cha
                 fingerprint=event.fingerprint or row.fingerprint,
                 destination=None,
                 delivered_at=now,
+                delivered_as=row.outcome,
                 missing=0,
                 release_at=None,
                 orphan_due=None,

@@ -220,7 +220,7 @@ class File:
     ``reason`` is why its outcome is what it is, ``trouble`` why its last delivery failed.
     ``interim`` is why it is spoken of before its verdict, ``release_at`` when it is let go unchecked;
     ``supersedes`` is the number of the judged file whose place it took. ``orphan_due`` is when the sidecar of a file
-    that is no longer there is put aside.
+    that is no longer there is put aside. ``delivered_as`` is the outcome of its last delivery: another one is news.
     """
 
     id: int
@@ -256,6 +256,7 @@ class File:
     release_at: datetime | None = None
     supersedes: int | None = None
     orphan_due: datetime | None = None
+    delivered_as: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

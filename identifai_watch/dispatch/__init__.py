@@ -10,6 +10,7 @@ from identifai_watch import duties
 from identifai_watch.api import Api
 from identifai_watch.dispatch.deliveries import Deliveries
 from identifai_watch.dispatch.departures import Departures
+from identifai_watch.dispatch.notices import Notices
 from identifai_watch.dispatch.polls import Polls
 from identifai_watch.dispatch.standing import Standing
 from identifai_watch.dispatch.uploads import Uploads
@@ -29,6 +30,7 @@ class Dispatch:
     uploads: Uploads
     polls: Polls
     deliveries: Deliveries
+    notices: Notices
 
     def tick(self, tx: Transaction) -> None:
         """Hand out everything that is due and may go."""
@@ -41,6 +43,7 @@ class Dispatch:
         """Go on as ``fresh``, in which nothing is under way: what is ends without us, and is written all the same."""
         self.uploads, self.polls, self.deliveries = fresh.uploads, fresh.polls, fresh.deliveries
         self.apis += fresh.apis
+        self.notices.renew()
 
     def abandon(self) -> None:
         """Cut every upload under way, for a stop that cannot wait."""
@@ -57,10 +60,13 @@ class Dispatch:
         return not (self.uploads.in_flight or self.polls.in_flight or self.deliveries.in_flight)
 
 
-def dispatch(shift: Shift, key: Callable[[], str], intakes: Mapping[int, Intake]) -> Dispatch:
+def dispatch(
+    shift: Shift, key: Callable[[], str], intakes: Mapping[int, Intake], notices: Notices
+) -> Dispatch:
     """Return a way out in which nothing is under way, with connections of its own.
 
-    ``key`` gives the API key; ``intakes`` are the shift's folders by id, and may change while it lasts.
+    ``key`` gives the API key; ``intakes`` are the shift's folders by id, and may change while it lasts. ``notices`` are
+    the shift's, whatever ways out it had before: they know by heart what was told.
     """
     standing, departures = Standing(shift), Departures(shift)
     api = duties.connect(shift.config.api, key, departures, shift.heard)
@@ -68,8 +74,9 @@ def dispatch(shift: Shift, key: Callable[[], str], intakes: Mapping[int, Intake]
         apis=[api],
         uploads=Uploads(shift, api, departures, standing, intakes),
         polls=Polls(shift, api, standing),
-        deliveries=Deliveries(shift, intakes),
+        deliveries=Deliveries(shift, intakes, notices),
+        notices=notices,
     )
 
 
-__all__ = ["Dispatch", "dispatch"]
+__all__ = ["Dispatch", "Notices", "dispatch"]

@@ -53,12 +53,11 @@ class Deliveries:
     happened to it, could else be taken for the new one's.
     """
 
-    def __init__(self, shift: Shift, intakes: Mapping[int, Intake]) -> None:
+    def __init__(self, shift: Shift, intakes: Mapping[int, Intake], notices: Notices) -> None:
         self._shift = shift
         self._intakes = intakes
-        self._notices = Notices(shift)
+        self._notices = notices
         self._under_way: defaultdict[int, set[int]] = defaultdict(set)
-        self._news: set[int] = set()
 
     @property
     def in_flight(self) -> int:
@@ -92,8 +91,6 @@ class Deliveries:
                 carried.append(due)
                 continue
             outcome, reason = duties.outcome_of(due, intake.folder)
-            if outcome is not file.outcome or file.delivered_at is None:
-                self._news.add(file.id)
             told = replace(due, file=replace(file, outcome=outcome, reason=reason))
             wanted = None if outcome is Outcome.PENDING else _wanted(file, outcome, intake)
             if outcome is Outcome.PENDING:
@@ -242,6 +239,7 @@ class Deliveries:
         step = shift.step()
         events = {one.file.id: one.event for one in done}
         after = work.advance_files(tx, events, step, shift.claimant)
+        news: list[tuple[File, bytes | None, bytes]] = []
         for one in done:
             file = after.get(one.file.id)
             if file is None:
@@ -250,10 +248,10 @@ class Deliveries:
             shift.log.info("delivered", folder=file.folder, path=file.path, outcome=file.outcome, **where)
             if one.file.delivered_at is None:
                 self._time(one.file, step.now)
-            if file.id in self._news:
-                self._news.discard(file.id)
+            if file.outcome is not one.file.delivered_as:
                 shift.tally.count(Counted.DELIVERED, file.media or "none", file.outcome or "none")
-                self._notices.tell(file, one.order.root, one.sidecar, one.order.document or b"")
+                news.append((file, one.sidecar, one.order.document or b"{}"))
+        self._notices.deliver(tx, intake.folder, news)
         work.reroute(tx, list(after.values()), partial(duties.outcome_of, folder=intake.folder), step)
 
     def _time(self, file: File, now: datetime) -> None:

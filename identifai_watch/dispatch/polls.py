@@ -33,7 +33,7 @@ from identifai_watch.core.polling import Turn
 from identifai_watch.core.tally import Took
 from identifai_watch.dispatch.standing import Standing
 from identifai_watch.duties import Balance, Polled
-from identifai_watch.ledger import Transaction, budget, claims, work
+from identifai_watch.ledger import Transaction, alarms, budget, claims, work
 from identifai_watch.ledger.work import Step
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
@@ -225,12 +225,15 @@ class Polls:
     # The balance.
 
     def _mind_balance(self, tx: Transaction, begun: int) -> None:
-        """Look at the balance when that may lift a pause, and as it nears the floor, where there is one to it."""
+        """Look at the balance when that may lift a pause, as it nears the floor, and to tell how fast it goes, if people want."""
         shift, now = self._shift, self._shift.clock()
-        account = budget.account(tx)
-        has_floor = account.state is AccountState.OK and shift.limits.credits_floor > 0
-        is_wanted = has_floor and (
-            self._is_old(now) or self._is_spent(account, begun - self._begun_at_balance)
+        account, uploads = budget.account(tx), begun - self._begun_at_balance
+        has_floor = shift.limits.credits_floor > 0
+        # How fast they go is told by what was sent: while nothing is, nothing is asked either.
+        is_reckoned = bool(shift.config.notify.credits_warn) and (uploads > 0 or self._balance_at is None)
+        is_wanted = account.state is AccountState.OK and (
+            ((has_floor or is_reckoned) and self._is_old(now))
+            or (has_floor and self._is_spent(account, uploads))
         )
         if "balance" not in self._asking and (gate.wants_probe(account, now) or is_wanted):
             self._balance_at, self._begun_at_balance = now, begun
@@ -254,6 +257,7 @@ class Polls:
         if found.credits is not None:
             self._standing.advance(tx, Healthy())
             self._standing.advance(tx, Credited(found.credits, floor=self._shift.limits.credits_floor))
+            alarms.note_balance(tx, found.credits, self._shift.clock())
         elif found.account is None:
             self._still_barred(tx, found.why or "the balance cannot be read")
         else:

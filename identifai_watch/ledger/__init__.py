@@ -22,7 +22,7 @@ from identifai_watch.ledger import sqlite
 from identifai_watch.ledger.sqlite import part
 from identifai_watch.ledger.standing import Standing, standing
 
-REVISION = "0002"
+REVISION = "0003"
 """The schema that this version speaks; a test holds it against the newest migration."""
 
 

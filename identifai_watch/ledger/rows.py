@@ -121,6 +121,7 @@ def file(row: Sequence[Any]) -> File:
         media=None if values["media"] is None else Media(values["media"]),
         outcome=None if values["outcome"] is None else Outcome(values["outcome"]),
         interim=None if values["interim"] is None else Interim(values["interim"]),
+        delivered_as=None if values["delivered_as"] is None else Outcome(values["delivered_as"]),
         decision=decision,
     )
 
@@ -128,7 +129,8 @@ def file(row: Sequence[Any]) -> File:
 _PLAIN = tuple(
     field.name
     for field in fields(File)
-    if field.name not in {"path", "fingerprint", "state", "media", "outcome", "interim", "decision"}
+    if field.name
+    not in {"path", "fingerprint", "state", "media", "outcome", "interim", "delivered_as", "decision"}
 )
 
 

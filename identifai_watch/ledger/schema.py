@@ -20,6 +20,7 @@ from identifai_watch.core.model import (
     Outcome,
     PauseReason,
 )
+from identifai_watch.core.notices import Kind
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -235,10 +236,13 @@ files = _table(
     sa.Column("release_at", Instant),
     sa.Column("supersedes", sa.ForeignKey("files.id")),
     sa.Column("orphan_due", Instant),
+    # The outcome of the last delivery: another one is news.
+    sa.Column("delivered_as", sa.Text),
     one_of("media", Media),
     one_of("state", FileState),
     one_of("interim", Interim),
     one_of("outcome", Outcome),
+    one_of("delivered_as", Outcome),
     one_of("decision", Choice),
     sa.CheckConstraint("sha256 IS NULL OR length(sha256) = 32", name="sha256_is_whole"),
     sa.CheckConstraint("held = 0 OR (analysis_id IS NULL AND sha256 IS NULL)", name="held_is_not_hashed"),
@@ -365,4 +369,51 @@ nodes = _table(
     sa.Column("seen_at", Instant, nullable=False),
     sa.Column("report", sa.Text, nullable=False),
     sa.Column("ended_at", Instant),
+)
+
+# What people are still to be told, each for every one of its channels; the document is JSON, compressed. A notice goes
+# when the last of its channels was told.
+notices = _table(
+    "notices",
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("uid", sa.Text, nullable=False, unique=True),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("document", sa.LargeBinary, nullable=False),
+    sa.Column("sidecar", sa.LargeBinary),
+    one_of("kind", Kind),
+)
+tellings = _table(
+    "tellings",
+    sa.Column("channel", sa.Text, primary_key=True),
+    sa.Column("notice_id", sa.ForeignKey("notices.id"), primary_key=True),
+    sa.Column("due", Instant, nullable=False),
+    _count("failures"),
+    sa.Column("trouble", sa.Text),
+)
+_index("ix_tellings_notice_id", "tellings", "notice_id")
+
+# How many outcomes were told lately, and what the next digest says: one row, as JSON.
+flows = _table(
+    "flows",
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.CheckConstraint("id = 1", name="only_one"),
+)
+
+# What is wrong, since when, and when people were told of it; a row goes when it is over.
+alarms = _table(
+    "alarms",
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("began_at", Instant, nullable=False),
+    sa.Column("said", sa.Text, nullable=False),
+    sa.Column("told_at", Instant),
+    sa.Column("upto", Instant),
+)
+
+# The credits that were left, as often as they were asked for: from these follows how fast they go.
+balances = _table(
+    "balances",
+    sa.Column("at", Instant, primary_key=True),
+    sa.Column("credits", sa.REAL().with_variant(sa.Double(), "postgresql"), nullable=False),
 )
