@@ -327,6 +327,37 @@ def test_show_for_people_shows_names_as_they_are(running: Desk) -> None:
     assert "History" in result.stdout
 
 
+def test_show_tells_what_was_found_and_how_far_that_goes(running: Desk) -> None:
+    """The same to people and to machines: the signs, what the number means, and each model and heuristic."""
+    found = running.json("show", running.drop / "photo.png")
+    label = found["verdict"]["classification"]
+    expected = (
+        "unclear" if found["verdict"]["unknown"] else {"human": "none found", "artificial": "found"}[label]
+    )
+    assert expected == found["words"]["signs"]
+    assert found["words"]["limits"]
+    assert ["simulated-1", "simulated-2"] == [one["model"] for one in found["findings"]["opinions"]]
+    assert "Majority" == found["findings"]["rulings"][0]["heuristic"]
+    told = running.run("show", running.drop / "photo.png").stdout
+    assert f"\nSigns of generation: {expected}\n" in told
+    assert all(f"\n{title}\n" in told for title in ("Heuristics", "Models", "The answer"))
+    assert "Each clip" not in told
+
+
+@pytest.mark.parametrize(
+    ("name", "signs", "because"),
+    [
+        ("slow.mp3", "not examined yet", "It is at identifAI, and its verdict is waited for."),
+        ("phone.heic", "not examined", "It was refused: HEIC is not taken by identifAI."),
+    ],
+)
+def test_show_says_why_a_file_is_not_examined(running: Desk, name: str, signs: str, because: str) -> None:
+    """There are no findings then, and no number that could be taken for one."""
+    found = running.json("show", running.drop / name)
+    assert (signs, [because]) == (found["words"]["signs"], found["words"]["because"])
+    assert (None, None) == (found["words"]["confidence"], found["findings"])
+
+
 def test_a_moved_file_is_found_where_it_lies_and_where_it_came(running: Desk) -> None:
     """Both paths tell of one file, also outside of every folder."""
     came = running.json("show", running.home / "move" / "moved.tif")

@@ -142,20 +142,20 @@ def explanation(found: Explanation, around: Circumstances) -> Table:
     return facts(row for row in rows if row[1])
 
 
-def one_file(document: Row, lies_at: str | None) -> Group:
+def one_file(document: Row, lies_at: str | None, judgement: RenderableType) -> Group:
     """Return one file with everything that is known of it, from the document of ``show --json``.
 
     ``lies_at`` is the absolute path of where it lies, None if it is not there any more or nobody can tell.
+    ``judgement`` is what was found in it, ready to be printed.
     """
-    file, analysis, verdict = document["file"], document["analysis"], document["verdict"]
+    file, analysis = document["file"], document["analysis"]
     whole = f"/{file['path']}" if file["folder"] == AD_HOC else file["path"]
     skip = {"decision"}
     if file["decision"] and file["decision"]["reason"] in (file["reason"] or ""):
         skip.add("reason")  # it stands with the decision
     parts: list[RenderableType] = [facts(_said(file | {"path": whole, "lies_at": lies_at}, skip=skip))]
+    parts += [Text(), judgement]
     for title, block in (
-        ("Verdict", verdict and {name: value for name, value in verdict.items() if name != "c2pa"}),
-        ("C2PA", verdict and verdict["c2pa"]),
         ("Desk's decision", file["decision"]),
         ("Analysis", analysis and {name: value for name, value in analysis.items() if name not in TOLD}),
     ):

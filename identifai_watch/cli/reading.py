@@ -19,7 +19,7 @@ from identifai_watch.cli.gathering import Filters, each_line, located, nowhere, 
 from identifai_watch.cli.opening import config_option, json_option, load
 from identifai_watch.cli.plugin import Plugin, say
 from identifai_watch.config import Config
-from identifai_watch.core import report
+from identifai_watch.core import findings, report, wording
 from identifai_watch.core.model import FileState, Outcome
 from identifai_watch.core.report import Row
 from identifai_watch.core.sidecar import shown, timestamp
@@ -122,7 +122,7 @@ def list_command(
 @json_option
 @path_argument
 def show_command(*, config_path: Path | None, as_json: bool, path: Path) -> None:
-    """Show one file: its verdict, its copies, its editions and its whole history."""
+    """Show one file: what was found in it, its copies, its editions and its whole history."""
     config = load(config_path)
     place = located(config, path)
     with opened_to_read(config) as ledger:
@@ -133,16 +133,22 @@ def show_command(*, config_path: Path | None, as_json: bool, path: Path) -> None
             if not lines:
                 raise nowhere(config, place) if place.folder is None else _unknown(place)
             document = _document(tx, lines)
-        document["file"]["shown_at"] = gathering.shown_at(config, lines[0].file)
+            file, analysis = lines[0].file, lines[0].analysis
+            raw = None if analysis is None else views.raw_answer(tx, analysis.id)
+        document["file"]["shown_at"] = gathering.shown_at(config, file)
+    found = wording.found_in(file, analysis, raw)
+    said = wording.words(file, analysis, found)
     with standard_output() as out:
         if as_json:
-            out.write(f"{json.dumps(document)}\n")
+            told = None if found is None else findings.findings_json(found)
+            out.write(f"{json.dumps(document | {'words': wording.words_json(said), 'findings': told})}\n")
             return
-        from identifai_watch.cli import paper, printing  # noqa: PLC0415 - rich is for people
+        from identifai_watch.cli import judgement, paper, printing  # noqa: PLC0415 - rich is for people
 
-        lies_at = gathering.lies_at(config, lines[0].file)
-        document["file"]["shown_at"] = gathering.renamed(config, lines[0].file)  # else it lies where it says
-        paper.put(out, printing.one_file(document, None if lies_at is None else shown(lies_at)))
+        lies_at = gathering.lies_at(config, file)
+        judged = judgement.told(said, found)
+        document["file"]["shown_at"] = gathering.renamed(config, file)  # else it lies where it says
+        paper.put(out, printing.one_file(document, None if lies_at is None else shown(lies_at), judged))
 
 
 @click.command("explain")

@@ -26,9 +26,9 @@ def verdict(element: Mapping[str, object], media: Media) -> Verdict | None:
         unknown=said.get("unknown") is True or _no_model_knows(element, media),
         forced=label(element.get("force_classification")),
         nsfw=_flag(element.get("is_nsfw")),
-        c2pa=_provenance(mapping(element.get("c2pa"))),
+        c2pa=provenance(mapping(element.get("c2pa"))),
         api_version=text(element.get("api_version")),
-        result_url=_link(element.get("result_url")),
+        result_url=link(element.get("result_url")),
         has_heatmap=element.get("has_heatmap") is True,
     )
 
@@ -78,7 +78,7 @@ def _flag(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def _link(value: object) -> str | None:
+def link(value: object) -> str | None:
     """Keep only a web address: it is shown as a link."""
     found = text(value)
     return found if found is not None and found.startswith(("https://", "http://")) else None
@@ -103,7 +103,7 @@ def _models_results(element: Mapping[str, object], media: Media) -> Iterator[Map
             yield from map(mapping, inner)
 
 
-def _provenance(c2pa: Mapping[str, object]) -> Provenance | None:
+def provenance(c2pa: Mapping[str, object]) -> Provenance | None:
     """Read the active manifest; None where the content carries no C2PA data."""
     if not c2pa:
         return None
@@ -122,14 +122,20 @@ def _source_type(manifest: Mapping[str, object]) -> str | None:
     found = [
         source
         for assertion in map(mapping, sequence(manifest.get("assertions")))
-        if str(assertion.get("label")).startswith("c2pa.actions")
+        if is_of_actions(assertion)
         for action in map(mapping, sequence(mapping(assertion.get("data")).get("actions")))
         if (source := text(action.get("digitalSourceType"))) is not None
     ]
-    generated = [source for source in found if _term(source) in GENERATED]
+    generated = [source for source in found if term(source).lower() in GENERATED]
     return next(iter(generated or found), None)
 
 
-def _term(source: str) -> str:
-    """Leave the vocabulary's address away."""
-    return source.rstrip("/").rpartition("/")[2].lower()
+def is_of_actions(assertion: Mapping[str, object]) -> bool:
+    """Tell whether an assertion of a manifest lists the steps of its making."""
+    named = assertion.get("label")
+    return isinstance(named, str) and named.startswith("c2pa.actions")
+
+
+def term(source: str) -> str:
+    """Return a digital source type without the address of its vocabulary."""
+    return source.rstrip("/").rpartition("/")[2]
