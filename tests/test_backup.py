@@ -458,8 +458,8 @@ def test_check_of_a_damaged_file_names_the_damage_or_cannot_open_it(home: House)
     """Pages overwritten in the middle are a find; a file whose beginning is lost cannot be opened, with a remedy."""
     path = home.home / "state" / "ledger.db"
     with opened(path) as ledger, ledger.write() as tx:
-        for number in range(300):
-            work.record(tx, STEP, "paused", why=f"{number} " * 200)
+        for number in range(300):  # so long that the middle of the file is history alone
+            work.record(tx, STEP, "paused", why=f"{number} " * 2000)
     damage(path)
     ended = at(home, "ledger", "check")
     assert (1, True) == (ended.status, "is not whole" in ended.out)

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier, Thread
@@ -30,10 +30,12 @@ from identifai_watch.ledger import (
     archive,
     budget,
     claims,
+    costs,
     desk,
     dues,
     intake,
     migrate,
+    quality,
     rows,
     schema,
     sqlite,
@@ -517,6 +519,8 @@ def full(ledger: Ledger) -> Ledger:
         ):
             some = schema.analyses.c.id.between(first, first + 4)
             tx.execute(sa.update(schema.analyses).where(some).values(values))
+        decided = {"decision": "human", "decided_at": NOW}
+        tx.execute(sa.update(schema.files).where(schema.files.c.id == 1).values(decided))
         due = schema.files.c.analysis_id.between(10, 14)
         tx.execute(sa.update(schema.files).where(due).values(due=later))
         free = Arrival(folder_id=drop, path=b"held.jpg", fingerprint=SHAPE, noticed_at=NOW)
@@ -610,6 +614,11 @@ def test_hot_queries_are_searches(full: Ledger, name: str) -> None:
         )
 
 
+def used(tx: sa.Connection) -> object:
+    """Ask for what was used in a week, in this one transaction."""
+    return costs.used(lambda: nullcontext(tx), NOW - timedelta(days=7), NOW)
+
+
 SHOWN: dict[str, tuple[str, Callable[[sa.Connection], object]]] = {
     "history_of": ("ix_history_analysis_id", lambda tx: views.history_of(tx, the_file(tx))),
     "copies_of": ("ix_files_analysis_id", lambda tx: views.copies_of(tx, the_file(tx))),
@@ -617,6 +626,11 @@ SHOWN: dict[str, tuple[str, Callable[[sa.Connection], object]]] = {
     "doubt": ("ix_analyses_state", lambda tx: list(views.lines(tx, doubt=True, limit=10))),
     "newest": ("ix_files_noticed_at", lambda tx: list(views.lines(tx, limit=10))),
     "queue": ("ix_files_admit", views.queue),
+    "posts": ("ix_analyses_submitted_at", lambda tx: costs.posts_of(tx, NOW)),
+    "posts_by_folder": ("ix_files_analysis_id", used),
+    "copies": ("ix_files_copies", used),
+    "decided": ("ix_files_decided_at", lambda tx: quality.page(tx, NOW)),
+    "decided_page": ("ix_files_decided_at", lambda tx: quality.page(tx, NOW, quality.page(tx, NOW)[-1])),
 }
 """What people ask for, and the index that finds it."""
 

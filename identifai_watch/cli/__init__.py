@@ -32,6 +32,8 @@ COMMANDS = {
     "withdraw": ("acting", "Keep files from being sent that still wait for it."),
     "retry": ("acting", "Try again what is stuck or was refused."),
     "decide": ("acting", "Record the desk's own judgement of a file."),
+    "costs": ("reckoning", "Show what was sent, what was saved, and how long the credits last."),
+    "quality": ("reckoning", "Compare what the desk decided with what identifAI found."),
     "export": ("reading", "Write files and verdicts as CSV or JSON lines."),
     "history": ("auditing", "List what was done, by whom, and verify that nothing of it was changed."),
     "notify": ("telling", "Try whom is told of verdicts and troubles, and list who still waits."),

@@ -301,6 +301,7 @@ def _limits(of: Signs, analysis: Analysis, found: Findings) -> Iterator[str]:
         case Media.IMAGE:
             pass
     options = options_of(analysis)
+    yield "Never examined: where and when it was made, and whether it shows what it is said to show."
     unasked = [f"{what} ({name})" for name, what in _OPTIONAL.items() if options.get(name) is not True]
     if unasked and found.media is not Media.AUDIO:
         yield f"Not examined, for it was not asked for: {', '.join(unasked)}."

@@ -4,7 +4,7 @@ The only place that speaks SQL. ``Ledger`` opens it and hands out transactions; 
 ``claims`` (who works on what), ``dues`` (until when there is nothing to do), ``work`` (transitions), ``admission`` (whole
 files), ``archive`` (what was there before), ``intake`` (what else the folders bring), ``moves``, ``whereabouts`` (which
 file stands for a path), ``tree`` (what a scan compares with), ``budget`` (requests and the account), ``desk`` (what
-operators ask for), ``views`` and ``runs`` (what people are shown). Each change is one transaction. How a ledger is kept over the years stands in ``backup``, ``restore``,
+operators ask for), ``views``, ``runs``, ``costs`` and ``quality`` (what people are shown). Each change is one transaction. How a ledger is kept over the years stands in ``backup``, ``restore``,
 ``rebuild``, ``prune``, ``check`` and ``trail``.
 """
 
@@ -22,7 +22,7 @@ from identifai_watch.ledger import sqlite
 from identifai_watch.ledger.sqlite import part
 from identifai_watch.ledger.standing import Standing, standing
 
-REVISION = "0003"
+REVISION = "0007"
 """The schema that this version speaks; a test holds it against the newest migration."""
 
 

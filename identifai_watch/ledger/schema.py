@@ -179,6 +179,14 @@ _index("ix_analyses_due", "analyses", "state", "media", "due", where="due IS NOT
 _index("ix_analyses_deadline", "analyses", "state", "deadline", where="due IS NOT NULL")
 _index("ix_analyses_heatmap_due", "analyses", "heatmap_due", where="heatmap_due IS NOT NULL")
 _index("ix_analyses_judged_at", "analyses", "media", "judged_at", where="judged_at IS NOT NULL")
+_index(
+    "ix_analyses_submitted_at",
+    "analyses",
+    "submitted_at",
+    "media",
+    "resubmissions",
+    where="submitted_at IS NOT NULL",
+)
 _index("ix_analyses_claim", "analyses", "claimed_by", "claim", where="claimed_by IS NOT NULL")
 
 # What the API said, compressed: prunable without losing the verdict.
@@ -266,7 +274,9 @@ _index(
     where="lies_at IS NULL AND state <> 'superseded'",
     unique=True,
 )
-_index("ix_files_analysis_id", "files", "analysis_id")
+_index("ix_files_analysis_id", "files", "analysis_id", "duplicate", "folder_id")
+_index("ix_files_copies", "files", "hashed_at", "folder_id", "media", where="duplicate = 1")
+_index("ix_files_decided_at", "files", "decided_at", where="decided_at IS NOT NULL")
 _index("ix_files_noticed_at", "files", "noticed_at", "id")
 _index("ix_files_state", "files", "state", "outcome", "held", "stuck_at")
 _index("ix_files_due", "files", "folder_id", "state", "-priority", "due", where="due IS NOT NULL")
