@@ -6,7 +6,16 @@ mean is left to those that ask for them; the disk is looked at for the file itse
 
 from identifai_watch.config.folder import Events, Existing, Folder, Orphans, Unsupported
 from identifai_watch.config.key import Key, read_key
-from identifai_watch.config.models import Api, Config, Ledger, Limits, Notify, Web, restart_needed
+from identifai_watch.config.models import (
+    Api,
+    Config,
+    Ledger,
+    Limits,
+    Notify,
+    Web,
+    default_cache,
+    restart_needed,
+)
 from identifai_watch.config.options import Options, canonical_of, form_options
 from identifai_watch.config.private import Address, apprise_addresses, webhook_secret
 from identifai_watch.config.source import dump, load, parse
@@ -29,6 +38,7 @@ __all__ = [
     "Web",
     "apprise_addresses",
     "canonical_of",
+    "default_cache",
     "dump",
     "find",
     "form_options",

@@ -46,6 +46,7 @@ NEEDS_RESTART: tuple[tuple[str, str], ...] = (
     ("api", "uploads"),
     ("ledger", "url"),
     ("web", "listen"),
+    ("web", "previews_megabytes"),
 )
 """What the running daemon cannot change: its connections, its threads, its ledger and its listening socket."""
 
@@ -122,9 +123,10 @@ class Limits(Section):
 
 
 class Web(Section):
-    """``[web]``: where the status page listens; an empty ``listen`` is off."""
+    """``[web]``: where the status page listens; an empty ``listen`` is off. Thumbnails take at most ``previews_megabytes``."""
 
     listen: Listen = "127.0.0.1:8451"
+    previews_megabytes: Count = 200
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -196,6 +198,16 @@ def default_ledger(environ: Mapping[str, str]) -> Path:
         base = environ.get("XDG_STATE_HOME") or f"{home}/.local/state"
         state = f"{base}/identifai-watch"
     return absolute(state, Path("/")) / "ledger.db"
+
+
+def default_cache(environ: Mapping[str, str]) -> Path:
+    """Return where thumbnails are kept: systemd's place, else the user's."""
+    cache = environ.get("CACHE_DIRECTORY", "").split(":")[0]
+    if cache == "":
+        home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 - answers without a home, pathlib raises
+        base = environ.get("XDG_CACHE_HOME") or f"{home}/.cache"
+        cache = f"{base}/identifai-watch"
+    return absolute(cache, Path("/")) / "previews"
 
 
 def restart_needed(old: Config, new: Config) -> list[str]:
