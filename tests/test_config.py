@@ -247,7 +247,7 @@ def test_a_mistake_in_a_folder(text: str, expected: str) -> None:
         ("with_nsfw = true", "with_nsfw: unknown key here; it belongs to [folder.options]"),
         (
             'api_key = "x"',
-            "api_key: the key never stands in this file; name a file that holds it with api.key_file",
+            "api_key: the key never stands in the configuration; name a file that holds it with api.key_file",
         ),
         ("api = 4", "api: 4 is not a table"),
         ("[api]\ngets_per_second = 1.5", "api.gets_per_second: 1.5 is not a whole number"),
@@ -681,7 +681,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         arrange()
         with pytest.raises(ConfigError) as caught:
             config.load(file)
-        assert [f"{file}: {words}"] == caught.value.problems
+        assert (file, [words]) == (caught.value.path, caught.value.problems)
 
 
 def test_a_wrong_file_is_named(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from identifai_watch.errors import ConfigError, Exit, WatchError
 COMMANDS = {
     "init": ("setup", "Write a configuration, by asking or from flags."),
     "check": ("setup", "Check the configuration, the key, the account and the folders."),
+    "config": ("configuring", "Show the configuration, and where each value is from."),
     "run": ("running", "Watch the folders until stopped."),
     "once": ("running", "Judge all that is there now, then end."),
     "status": ("reading", "Show how things stand, and what is waited for."),

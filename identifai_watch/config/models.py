@@ -36,7 +36,7 @@ NO_FOLDER = "there is none; write [[folder]] and below it the path to watch"
 
 NO_KEY_HERE = dict.fromkeys(
     ("key", "api_key", "token"),
-    "the key never stands in this file; name a file that holds it with api.key_file",
+    "the key never stands in the configuration; name a file that holds it with api.key_file",
 )
 
 NEEDS_RESTART: tuple[tuple[str, str], ...] = (

@@ -7,13 +7,14 @@ without their values, which may be secrets.
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from identifai_watch.config.folder import written_name
 from identifai_watch.config.models import NO_FOLDER, Config
+from identifai_watch.config.tables import Keys, below, fields_of, section_at
 from identifai_watch.config.values import PROBLEMS, suggested
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -35,10 +36,15 @@ _WORDS: Mapping[str, str] = {
 }
 
 
-def told(error: ValidationError, document: Mapping[str, Any]) -> list[str]:
-    """Return a line for each mistake in ``document``, the raw table that was validated."""
-    labels = folder_labels(document)
-    return [line for details in error.errors(include_url=False) for line in _lines(details, labels)]
+def told(error: ValidationError, labels: list[str], variables: Mapping[Keys, str]) -> list[str]:
+    """Return a line for each mistake.
+
+    ``labels`` are what the folders are called, ``variables`` the names of what was set in the environment; a mistake
+    there begins with its name.
+    """
+    return [
+        line for details in error.errors(include_url=False) for line in _lines(details, labels, variables)
+    ]
 
 
 def folder_labels(document: Mapping[str, Any]) -> list[str]:
@@ -55,13 +61,23 @@ def _quoted(key: str) -> str:
     return key if _BARE.fullmatch(key) else json.dumps(key, ensure_ascii=False)
 
 
-def _lines(details: ErrorDetails, labels: list[str]) -> Iterator[str]:
+def _lines(details: ErrorDetails, labels: list[str], variables: Mapping[Keys, str]) -> Iterator[str]:
     keys = details["loc"]
+    variable = _variable(keys, variables)
     if details["type"] == PROBLEMS:
-        for below, words in details["ctx"]["found"]:
-            yield f"{_dotted((*keys, *below), labels)}: {words}"
+        for further, words in details["ctx"]["found"]:
+            yield f"{variable}{_dotted((*keys, *further), labels)}: {words}"
     else:
-        yield f"{_dotted(keys, labels)}: {_said(details)}"
+        yield f"{variable}{_dotted(keys, labels)}: {_said(details)}"
+
+
+def _variable(keys: Keys, variables: Mapping[Keys, str]) -> str:
+    """Return the variable that set what is wrong, or all of it, as the beginning of a line."""
+    for length in range(len(keys), 0, -1):
+        if keys[:length] in variables:
+            return f"${variables[keys[:length]]}: "
+    # A table that there is not, for the sake of one key in it.
+    return next((f"${name}: " for set_, name in variables.items() if set_[: len(keys)] == keys), "")
 
 
 def _dotted(keys: tuple[int | str, ...], labels: list[str]) -> str:
@@ -112,44 +128,23 @@ def _not_one_of(value: object, expected: str) -> str:
 
 def _unknown(keys: tuple[int | str, ...]) -> str:
     *above, last = keys
-    key, section = str(last), _section_at(above)
+    key, section = str(last), section_at(above)
     elsewhere: Mapping[str, str] = getattr(section, "elsewhere", {})
     if key in elsewhere:
         return elsewhere[key]
-    known = _keys_of(section)
+    known = list(fields_of(section))
     home = next(
-        (header for header, other in _sections() if other is not section and key in _keys_of(other)), None
+        (header for header, other in _sections() if other is not section and key in fields_of(other)), None
     )
     if home is not None:
         return f"unknown key here; it belongs to {home}"
     return f"unknown key; {suggested(key, known)}"
 
 
-def _keys_of(section: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in section.model_fields.items()]
-
-
-def _below(section: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """Return the sections that stand directly in ``section``, by key."""
-    found = {}
-    for name, field in section.model_fields.items():
-        for candidate in (field.annotation, *get_args(field.annotation)):
-            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-                found[field.alias or name] = candidate
-    return found
-
-
-def _section_at(keys: list[int | str]) -> type[BaseModel]:
-    section: type[BaseModel] = Config
-    for key in keys:
-        section = section if isinstance(key, int) else _below(section)[key]
-    return section
-
-
 def _sections() -> list[tuple[str, type[BaseModel]]]:
     """Return every table that may stand in a file with the header that opens it."""
-    top = _below(Config)
+    top = below(Config)
     return [
         *((f"[{key}]" if key != "folder" else "[[folder]]", section) for key, section in top.items()),
-        *((f"[folder.{key}]", section) for key, section in _below(top["folder"]).items()),
+        *((f"[folder.{key}]", section) for key, section in below(top["folder"]).items()),
     ]

@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationInfo
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+)
 from pydantic_core import PydanticCustomError
 
 from identifai_watch.core import hours
@@ -227,6 +235,17 @@ def thresholds(value: object) -> Thresholds:
     return spread
 
 
+def _thresholds_written(spread: Thresholds) -> object:
+    """Return thresholds as briefly as they may be written."""
+    each = {
+        str(media): {str(label): least for label, least in labels.items()} for media, labels in spread.items()
+    }
+    first = next(iter(each.values()))
+    if any(labels != first for labels in each.values()):
+        return each
+    return first if len(set(first.values())) > 1 else next(iter(first.values()))
+
+
 def _by_label(
     value: object, keys: tuple[str, ...], found: list[tuple[tuple[str, ...], str]]
 ) -> dict[Label, float]:
@@ -259,17 +278,20 @@ def _refuse_strangers(
     )
 
 
+_AS_WRITTEN = PlainSerializer(lambda value: "" if value is None else str(value))
+"""Dumped as it may be written again."""
+
 Text = Annotated[str, BeforeValidator(text)]
 FilePath = Annotated[Path, PlainValidator(_path)]
-OptionalFilePath = Annotated[Path | None, PlainValidator(_optional_path)]
-Mode = Annotated[int, PlainValidator(_mode)]
-BacklogHours = Annotated[hours.Hours | None, PlainValidator(_hours)]
+OptionalFilePath = Annotated[Path | None, PlainValidator(_optional_path), _AS_WRITTEN]
+Mode = Annotated[int, PlainValidator(_mode), PlainSerializer(lambda mode: f"{mode:04o}")]
+BacklogHours = Annotated[hours.Hours | None, PlainValidator(_hours), _AS_WRITTEN]
 WebAddress = Annotated[str, PlainValidator(_web_address)]
 ProxyAddress = Annotated[str, PlainValidator(_proxy_address)]
-CertificateFile = Annotated[Path | None, PlainValidator(_certificate_file)]
+CertificateFile = Annotated[Path | None, PlainValidator(_certificate_file), _AS_WRITTEN]
 ApiAddress = Annotated[str, PlainValidator(_api_address)]
 Listen = Annotated[str, PlainValidator(_listen)]
-MinConfidence = Annotated[Thresholds, PlainValidator(thresholds)]
+MinConfidence = Annotated[Thresholds, PlainValidator(thresholds), PlainSerializer(_thresholds_written)]
 Count = Annotated[int, Field(strict=True, ge=0)]
 Switch = Annotated[bool, Field(strict=True)]
 Number = Annotated[float, Field(strict=True)]
