@@ -76,7 +76,7 @@ def _print_json(document: object) -> None:
 
 
 def _print(shown: "RenderableType") -> None:
-    from identifai_watch.cli import printing  # noqa: PLC0415 - rich is for people
+    from identifai_watch.cli import paper  # noqa: PLC0415 - rich is for people
 
     with standard_output() as out:
-        printing.console(out).print(shown)
+        paper.put(out, shown)
