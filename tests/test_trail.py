@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import structlog
+from alembic import command
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,7 +32,7 @@ from identifai_watch.core.lifecycle import Policy
 from identifai_watch.core.model import Label
 from identifai_watch.core.trail import BEGINNING, Entry
 from identifai_watch.daemon import Daemon
-from identifai_watch.ledger import Ledger, trail, work
+from identifai_watch.ledger import Ledger, migrate, sqlite, trail, views, work
 from identifai_watch.ledger.work import Step
 from identifai_watch.shift import Shift
 from identifai_watch.simulator import Script
@@ -147,6 +149,9 @@ def test_history_says_who_did_what_when(desk: House) -> None:
     assert (sha256("a").hex(), paid.identifier) == (judged["sha256"], judged["identifier"])
     assert "artificial" == judged["verdict"]["classification"]
     assert {"api_version", "heuristic", "confidence"} <= set(judged["verdict"])
+    with Ledger(desk.ledger_url, node="here") as ledger, ledger.read() as tx:
+        raw = views.raw_answer(tx, 1)
+    assert hashlib.sha256(raw or b"").hexdigest() == judged["answer_sha256"]
     decided = by_event["decided"]
     assert (opening.operator(), "drop", "a.png") == (decided["who"], decided["folder"], decided["path"])
     assert "the photographer sent the raw file" == decided["detail"]["reason"]
@@ -217,7 +222,7 @@ def rechained(connection: sqlite3.Connection, number: int, after: int) -> bytes:
         "SELECT at, who, event, file_id, analysis_id, detail FROM history WHERE id = ?", (number,)
     ).fetchone()
     text = json.dumps(list(row), ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(before + text.encode()).digest()
+    return hashlib.sha256(before + hashlib.sha256(text.encode()).digest()).digest()
 
 
 def insert(connection: sqlite3.Connection) -> None:
@@ -301,6 +306,54 @@ def test_a_tampered_line_can_still_be_listed(desk: House) -> None:
     assert "no JSON" in typed(desk, "history").stdout
 
 
+# The chain that an older version made.
+
+
+def of_old(path: Path) -> list[bytes]:
+    """Make a ledger of an older version with three lines, and return the digests that they had there."""
+    path.parent.mkdir(parents=True)
+    engine = sqlite.engine(sa.make_url(f"sqlite:///{path}"))
+    settings = migrate.config()
+    with engine.connect().execution_options(write=True) as connection, connection.begin():
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "0001")
+        for at_us, why in ((1, "one"), (2, "caf\u00e9"), (3, "three")):
+            detail = json.dumps({"why": why}, ensure_ascii=False)
+            connection.exec_driver_sql(
+                "INSERT INTO history (at, who, event, detail) VALUES (?, 'anna', 'paused', ?)",
+                (at_us, detail),
+            )
+        command.upgrade(settings, "0002")
+        found = [row.digest for row in connection.exec_driver_sql("SELECT digest FROM history ORDER BY id")]
+    engine.dispose()
+    return found
+
+
+@pytest.mark.parametrize("broken", [None, 2])
+def test_an_older_chain_is_made_anew_and_its_head_stays_known(tmp_path: Path, broken: int | None) -> None:
+    """The last line names the old head, and where the old chain was broken: a migration hides no tampering."""
+    path = tmp_path / "state" / "ledger.db"
+    digests = of_old(path)
+    text = '[1,"anna","paused",null,null,"{\\"why\\": \\"one\\"}"]'
+    assert hashlib.sha256(bytes(32) + text.encode()).digest() == digests[0]
+    if broken is not None:
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("DROP TRIGGER history_no_update")
+            connection.execute("UPDATE history SET who = 'somebody' WHERE id = ?", (broken,))
+            connection.execute(
+                "CREATE TRIGGER history_no_update BEFORE UPDATE ON history BEGIN SELECT RAISE(ABORT, 'x'); END"
+            )
+    with Ledger(f"sqlite:///{path}", node="here") as ledger:
+        head, gap = trail.walk(ledger.read)
+        with ledger.read() as tx:
+            lines = list(trail.lines(tx))
+    assert gap is None
+    assert head is not None
+    assert (4, "rechained") == (head.lines, lines[-1].entry.event)
+    said = json.loads(lines[-1].entry.detail)
+    assert {"head": digests[-1].hex(), "lines": 3, "broken": broken} == said
+
+
 # Export.
 
 
@@ -311,7 +364,7 @@ def recomputed(rows: Sequence[dict[str, Any]]) -> list[str]:
         numbers = [int(row[name]) if row[name] else None for name in ("file_id", "analysis_id")]
         line = [int(row["at_us"]), row["who"], row["event"], *numbers, row["detail"]]
         text = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode()
-        before = hashlib.sha256(before + text).digest()
+        before = hashlib.sha256(before + hashlib.sha256(text).digest()).digest()
         found.append(before.hex())
     return found
 

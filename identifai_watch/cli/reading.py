@@ -192,9 +192,10 @@ def export_command(
     """Write files and verdicts as CSV or JSON lines, newest first.
 
     With --history, the lines of history as they are chained, newest last. Anybody can compute the chain from it: the
-    digest of a line is the SHA-256 of the digest before it (32 zero bytes before the first) followed by the UTF-8
-    of a JSON array without blanks and with characters as they are, [at_us, who, event, file_id, analysis_id, detail],
-    where an empty file_id or analysis_id is null and detail is a string, byte for byte as it stands in its column.
+    digest of a line is the SHA-256 of the digest before it (32 zero bytes before the first) followed by the SHA-256 of
+    the UTF-8 of a JSON array without blanks and with characters as they are, [at_us, who, event, file_id, analysis_id,
+    detail], where an empty file_id or analysis_id is null and detail is a string, byte for byte as it stands in its
+    column.
     """
     config = load(config_path)
     if is_history and (folder is not None or any(filters.values())):

@@ -1,7 +1,9 @@
 """The audit trail's chain: each line of history carries a digest of itself and of the line before it.
 
 Whoever changes, inserts or removes a line breaks every digest after it, and whoever knows a later head (the log has
-one for each day) can tell that the whole chain was made anew. Reading and writing the lines is left to ``ledger``.
+one for each day) can tell that the whole chain was made anew. A line goes into the chain by its own SHA-256, so that a
+part of the chain can be shown to others without the lines that are not their matter. Reading and writing the lines is
+left to ``ledger``.
 """
 
 import hashlib
@@ -32,12 +34,22 @@ def microseconds(at: datetime) -> int:
     return (at - _EPOCH) // _EPOCH.resolution
 
 
-def digest(before: bytes, entry: Entry) -> bytes:
-    """Return the SHA-256 of a line and of the digest ``before`` it.
+def imprint(entry: Entry) -> bytes:
+    """Return the SHA-256 of a line alone.
 
-    What is hashed is that digest, and the line as a JSON array without blanks in UTF-8: ``[at, who, event, file,
-    analysis, detail]``, with ``at`` in microseconds since 1970 UTC. Anybody can compute it from an export.
+    What is hashed is the line as a JSON array without blanks in UTF-8: ``[at, who, event, file, analysis, detail]``,
+    with ``at`` in microseconds since 1970 UTC. Anybody can compute it from an export.
     """
     line = [microseconds(entry.at), entry.who, entry.event, entry.file_id, entry.analysis_id, entry.detail]
     text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(before + text.encode("utf-8", "backslashreplace")).digest()
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).digest()
+
+
+def link(before: bytes, line: bytes) -> bytes:
+    """Return the digest that follows: the SHA-256 of the digest ``before`` and of the line's own imprint."""
+    return hashlib.sha256(before + line).digest()
+
+
+def digest(before: bytes, entry: Entry) -> bytes:
+    """Return the digest of a line that stands behind the digest ``before``."""
+    return link(before, imprint(entry))

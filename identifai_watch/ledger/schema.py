@@ -325,6 +325,27 @@ history = _table(
 _index("ix_history_file_id", "history", "file_id")
 _index("ix_history_analysis_id", "history", "analysis_id")
 
+# Heads of the history's chain that an RFC 3161 authority stamped, or is still to stamp; `answer` is its own, as it came.
+stamps = _table(
+    "stamps",
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("history_id", sa.Integer, nullable=False),
+    sa.Column("lines", sa.Integer, nullable=False),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sa.Column("asked_at", Instant, nullable=False),
+    sa.Column("due", Instant),
+    _count("failures"),
+    sa.Column("trouble", sa.Text),
+    sa.Column("authority", sa.Text),
+    sa.Column("stamped_at", Instant),
+    sa.Column("answer", sa.LargeBinary),
+    sa.UniqueConstraint("digest"),
+    sa.CheckConstraint("length(digest) = 32", name="digest_is_whole"),
+    sa.CheckConstraint("(answer IS NULL) = (stamped_at IS NULL)", name="stamped_says_when"),
+    sa.CheckConstraint("answer IS NULL OR due IS NULL", name="due_has_a_duty"),
+)
+_index("ix_stamps_history_id", "stamps", "history_id")
+
 # The requests made: the budget's sliding log.
 requests = _table(
     "requests",

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from identifai_watch.core import trail
+from identifai_watch.core.model import File
 from identifai_watch.core.trail import BEGINNING, Entry
 from identifai_watch.ledger.schema import EPOCH, files, folders, history
 
@@ -141,10 +142,31 @@ def start_of(tx: sa.Connection, *, since: datetime | None = None, last: int | No
     return FIRST if first is None else max(FIRST, first - 1)
 
 
+def is_about(file: File) -> sa.ColumnElement[bool]:
+    """Return the condition for the lines about a file, and about every analysis that it ever had.
+
+    What happened to another file with the same content is that one's history.
+    """
+    had = sa.select(history.c.analysis_id).where(
+        history.c.file_id == file.id, history.c.analysis_id.is_not(None)
+    )
+    now = sa.select(sa.literal(file.analysis_id or 0))
+    # Not `file_id IS NULL`, which an index knows too: half of a long history is about no file.
+    of_no_file = sa.func.coalesce(history.c.file_id, 0) == 0
+    of_content = sa.select(history.c.id).where(history.c.analysis_id.in_(sa.union(had, now)), of_no_file)
+    of_file = sa.select(history.c.id).where(history.c.file_id == file.id)
+    return history.c.id.in_(sa.union(of_file, of_content))
+
+
 def lines(
-    tx: sa.Connection, *, after: int = FIRST, since: datetime | None = None, limit: int | None = None
+    tx: sa.Connection,
+    *,
+    after: int = FIRST,
+    since: datetime | None = None,
+    limit: int | None = None,
+    about: File | None = None,
 ) -> Iterator[Line]:
-    """Iterate over the lines behind the line ``after`` in the order in which they were written."""
+    """Iterate over the lines behind the line ``after`` in the order in which they were written, or those ``about`` a file."""
     query = (
         sa.select(*_COLUMNS, folders.c.name.label("folder"), files.c.parent, files.c.name)
         .outerjoin(files, files.c.id == history.c.file_id)
@@ -155,6 +177,8 @@ def lines(
     )
     if since is not None:
         query = query.where(history.c.at >= since)
+    if about is not None:
+        query = query.where(is_about(about))
     for row in tx.execute(query, execution_options={"yield_per": 500}):
         yield Line(
             id=row.id,

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Outcome
-from identifai_watch.ledger import rows
+from identifai_watch.ledger import rows, trail
 from identifai_watch.ledger.schema import (
     Instant,
     analyses,
@@ -301,19 +301,8 @@ def posts(tx: sa.Connection, since: datetime) -> list[tuple[datetime, bool]]:
 
 
 def history_of(tx: sa.Connection, file: File) -> list[Happening]:
-    """Return all that happened to a file, and to every analysis that it ever had, in order.
-
-    What happened to another file with the same content is that one's history.
-    """
-    had = sa.select(history.c.analysis_id).where(
-        history.c.file_id == file.id, history.c.analysis_id.is_not(None)
-    )
-    now = sa.select(sa.literal(file.analysis_id or 0))
-    # Not `file_id IS NULL`, which an index knows too: half of a long history is about no file.
-    of_no_file = sa.func.coalesce(history.c.file_id, 0) == 0
-    of_content = sa.select(history.c.id).where(history.c.analysis_id.in_(sa.union(had, now)), of_no_file)
-    of_file = sa.select(history.c.id).where(history.c.file_id == file.id)
-    query = sa.select(history).where(history.c.id.in_(sa.union(of_file, of_content))).order_by(history.c.id)
+    """Return all that happened to a file, and to every analysis that it ever had, in order."""
+    query = sa.select(history).where(trail.is_about(file)).order_by(history.c.id)
     return [
         Happening(at=row.at, who=row.who, event=row.event, detail=json.loads(row.detail))
         for row in tx.execute(query)

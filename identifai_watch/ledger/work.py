@@ -4,6 +4,7 @@ Reading a row, advancing it and writing it are one transaction, or an operator's
 stale copy. Who may work on a row is left to ``claims``.
 """
 
+import hashlib
 import json
 import zlib
 from collections import defaultdict
@@ -134,7 +135,7 @@ def advance_all(
         if isinstance(event, Judged):
             judged[before.id] = event.raw
         if _is_news(before, after, event):
-            told.append(_entry(step, event, analysis=after))
+            told.append(_entry(step, event, analysis=after, **_answered(event)))
         if after.state in SETTLED and (before.state is not after.state or isinstance(event, Overridden)):
             reopened.append(before.id)
         elif before.state in SETTLED and after.state not in SETTLED:
@@ -384,6 +385,7 @@ def keep_heatmap(
     """Keep a heatmap and have it delivered, or write when to ask for it again; None and no instant: given up."""
     if png is not None:
         tx.execute(sa.update(answers).where(answers.c.analysis_id == analysis.id).values(heatmap=png))
+        record(tx, step, "heatmap", analysis=analysis, heatmap_sha256=hashlib.sha256(png).hexdigest())
         _reopen_files(tx, [analysis.id], step)
     failures = analysis.heatmap_failures + (png is None)
     tx.execute(
@@ -510,6 +512,11 @@ def _is_news_of_file(before: File, after: File) -> bool:
     """Tell whether history should know: a change of state, of what people are told, or giving up; not each look."""
     told = (before.state, before.stuck_at, before.interim, before.outcome is Outcome.PENDING)
     return told != (after.state, after.stuck_at, after.interim, after.outcome is Outcome.PENDING)
+
+
+def _answered(event: AnalysisEvent) -> dict[str, Any]:
+    """Return the SHA-256 of the API's answer that a verdict stands in: the chain then vouches for the answer too."""
+    return {"answer_sha256": hashlib.sha256(event.raw).hexdigest()} if isinstance(event, Judged) else {}
 
 
 def _ending(file: File, event: FileEvent) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """What is told before a verdict, folders that are paused, a chain through history, and an end that was meant."""
 
-from datetime import UTC, datetime, timedelta
+import hashlib
+import json
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
 
-from identifai_watch.core.trail import BEGINNING, Entry, digest
+from identifai_watch.core.trail import BEGINNING
 from identifai_watch.ledger import sqlite
 
 revision = "0002"
@@ -57,15 +59,13 @@ def _history(connection: sa.Connection) -> None:
     rows = connection.exec_driver_sql(
         "SELECT id, at, who, event, file_id, analysis_id, detail FROM history ORDER BY id"
     )
-    for number, at, who, event, file_id, analysis_id, detail in rows.fetchall():
-        entry = Entry(
-            at=datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at),
-            who=who,
-            event=event,
-            file_id=file_id,
-            analysis_id=analysis_id,
-            detail=detail,
-        )
-        before = digest(before, entry)
+    for number, *line in rows.fetchall():
+        before = _digest(before, line)
         connection.exec_driver_sql("UPDATE history SET digest = ? WHERE id = ?", (before, number))
     sqlite.append_only(connection, "history")
+
+
+def _digest(before: bytes, line: list[Any]) -> bytes:
+    """Return a line's digest as this revision had it; 0004 has another."""
+    text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(before + text.encode("utf-8", "backslashreplace")).digest()
