@@ -3,7 +3,6 @@
 The events are written by the loop. Whatever is done here may be cut short at any point and done again.
 """
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -311,11 +310,10 @@ class Chosen:
 def order_of(due: Delivery, place: Place, *, now: datetime) -> Order:
     """Return the order that delivers a file, whose outcome is known, with its sidecar."""
     folder, file = place.folder, due.file
-    response = None if due.raw is None else json.loads(due.raw)
     document = sidecar.document(
         file,
         due.analysis,
-        response=response,
+        response=sidecar.response_of(due.raw),
         version=__version__,
         now=now,
         previous=_previous(due, folder) if file.outcome is Outcome.PENDING else None,

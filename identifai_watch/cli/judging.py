@@ -313,7 +313,7 @@ def _document(ledger: Ledger, line: Line) -> dict[str, object]:
     return sidecar.document(
         line.file,
         line.analysis,
-        response=None if raw is None else json.loads(raw),
+        response=sidecar.response_of(raw),
         version=__version__,
         now=line.file.delivered_at or utc_now(),
     )

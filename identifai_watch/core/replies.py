@@ -174,9 +174,10 @@ def json_of(answer: Answer) -> object:
 
 
 def elements(answer: Answer) -> list[tuple[Mapping[str, object], bytes]] | None:
-    """Take an array of results apart, each with its own bytes; an object alone is an array of one.
+    """Take an array of results apart, each with its own bytes as they came; an object alone is an array of one.
 
-    None where the body is neither.
+    None where the body is neither. In a body that is no UTF-8, and so no JSON, what cannot be read is U+FFFD in both.
+    NaN and Infinity, which are no JSON either, are null in the element alone.
     """
     body = text_of(answer).strip()
     decoder = json.JSONDecoder(parse_constant=lambda _: None)
@@ -187,7 +188,7 @@ def elements(answer: Answer) -> list[tuple[Mapping[str, object], bytes]] | None:
         while (at := _next(body, at)) < len(body) and body[at] != "]":
             element, end = decoder.raw_decode(body, at)
             if isinstance(element, dict):
-                found.append((element, _own_bytes(element, body[at:end])))
+                found.append((element, body[at:end].encode()))
             at = end
     except (ValueError, RecursionError):
         return None
@@ -199,11 +200,6 @@ def _next(body: str, at: int) -> int:
     while at < len(body) and body[at] in " \t\r\n,":
         at += 1
     return at
-
-
-def _own_bytes(element: object, raw: str) -> bytes:
-    """Keep the API's bytes, but write NaN and Infinity, which are no JSON, as null."""
-    return json.dumps(element).encode() if "NaN" in raw or "Infinity" in raw else raw.encode()
 
 
 def complaint(answer: Answer) -> tuple[str, tuple[str, ...]]:

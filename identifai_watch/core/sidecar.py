@@ -101,6 +101,11 @@ def _document(
     }
 
 
+def response_of(raw: bytes | None) -> object | None:
+    """Return the API's own element, parsed from its bytes; what is no JSON (NaN, Infinity) is null."""
+    return None if raw is None else json.loads(raw, parse_constant=lambda _: None)
+
+
 def encoded(document: Mapping[str, object]) -> bytes:
     r"""Return the document as indented UTF-8 JSON that any reader takes.
 
