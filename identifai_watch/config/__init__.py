@@ -9,6 +9,7 @@ from identifai_watch.config.key import Key, read_key
 from identifai_watch.config.models import (
     Api,
     Config,
+    Evidence,
     Ledger,
     Limits,
     Notify,
@@ -26,6 +27,7 @@ __all__ = [
     "Api",
     "Config",
     "Events",
+    "Evidence",
     "Existing",
     "Folder",
     "Key",

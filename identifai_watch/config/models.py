@@ -164,6 +164,13 @@ class Notify(Section):
         return timedelta(days=self.credits_warn_days) if self.has_channels else timedelta(0)
 
 
+class Evidence(Section):
+    """``[evidence]``: who stamps the day's head of the history, by RFC 3161; an empty ``timestamp_url`` is nobody."""
+
+    timestamp_url: WebAddress = Field(default="", repr=False)
+    timestamp_ca_file: CertificateFile = None
+
+
 class Config(Section):
     """A checked configuration; every path in it is absolute."""
 
@@ -175,6 +182,7 @@ class Config(Section):
     limits: Limits = Field(default_factory=Limits)
     web: Web = Field(default_factory=Web)
     notify: Notify = Field(default_factory=Notify)
+    evidence: Evidence = Field(default_factory=Evidence)
     folders: tuple[Folder, ...] = Field(alias="folder")
 
     @field_validator("folders")

@@ -62,6 +62,11 @@ def document(
     return made if previous is None else made | {"previous": _previous(previous)}
 
 
+def facts(file: File, analysis: Analysis | None) -> dict[str, object]:
+    """Return what is known of a file as the blocks of a sidecar, whether people were told of it yet or not."""
+    return _document(file, analysis, response=None, version="", now=file.delivered_at)
+
+
 def _previous(previous: Previous) -> dict[str, object]:
     file, analysis = previous.file, previous.analysis
     verdict = None if analysis is None else analysis.verdict
@@ -77,7 +82,7 @@ def _previous(previous: Previous) -> dict[str, object]:
 
 
 def _document(
-    file: File, analysis: Analysis | None, *, response: object | None, version: str, now: datetime
+    file: File, analysis: Analysis | None, *, response: object | None, version: str, now: datetime | None
 ) -> dict[str, object]:
     verdict = None if analysis is None else analysis.verdict
     return {

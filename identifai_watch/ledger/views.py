@@ -339,6 +339,13 @@ def raw_answer(tx: sa.Connection, analysis_id: int) -> bytes | None:
     return None if found is None else zlib.decompress(found)
 
 
+def heatmap(tx: sa.Connection, analysis_id: int) -> bytes | None:
+    """Return the PNG that the API drew for an analysis, if there is one."""
+    query = sa.select(answers.c.heatmap).where(answers.c.analysis_id == analysis_id)
+    found: bytes | None = tx.execute(query).scalar()
+    return found
+
+
 def backlog(tx: sa.Connection) -> list[tuple[str, str | None, int, int]]:
     """Return what is held: (folder, media, files, bytes)."""
     query = (
