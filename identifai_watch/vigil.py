@@ -10,6 +10,7 @@ from typing import Any
 from identifai_watch import orders, systemd
 from identifai_watch.core.health import Health
 from identifai_watch.dispatch import Dispatch
+from identifai_watch.dispatch.stamps import Stamps
 from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, budget, claims, desk, trail
 from identifai_watch.places import AD_HOC
@@ -38,6 +39,7 @@ class Vigil:
         self._intakes = intakes
         self._dispatch = dispatch
         self._is_silent = is_silent
+        self._stamps = Stamps(shift)
         self._since = self._renewed_at = self._reported_at = self._pruned_at = shift.clock()
         self._key_file = _mark_of(shift.config.api.key_file)
         self._told_on: date | None = None
@@ -64,7 +66,7 @@ class Vigil:
         self._shift.log.warning("unclean stop, ledger checked", seconds=took)
 
     def keep(self, tx: Transaction) -> None:
-        """Hold the claims, have a new key tried, set hung folders aside, forget old requests, tell the day's head."""
+        """Hold the claims, have a new key tried, set hung folders aside, forget old requests; tell, and stamp, the day's head."""
         shift, now = self._shift, self._shift.clock()
         for what in orders.end_pauses(tx, shift.step()):
             shift.log.info("pause over", what=what)
@@ -73,6 +75,7 @@ class Vigil:
             claims.renew(tx, shift.claimant, now)
             self._mind_key(tx)
             self._mind_hung()
+            self._stamps.tick(tx)
         if now - self._pruned_at >= PRUNE_EVERY:
             self._pruned_at = now
             budget.prune(tx, now)
@@ -148,6 +151,7 @@ class Vigil:
         if head is not None:
             day = (midnight - timedelta(days=1)).date()
             self._shift.log.info("history head", day=day, lines=head.lines, head=head.digest.hex())
+            self._stamps.want(tx, head)
 
     def _mind_key(self, tx: Transaction) -> None:
         """Have a paused account probed when the key's file is another one than it was."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from identifai_watch.cli import happenings
+from identifai_watch.cli import happenings, stamping
 from identifai_watch.cli.acting import Since
 from identifai_watch.cli.gathering import opened_to_read
 from identifai_watch.cli.opening import config_option, json_option, load
@@ -17,6 +17,7 @@ from identifai_watch.core.sidecar import shown, timestamp
 from identifai_watch.errors import Exit, RefusedError
 from identifai_watch.ledger import trail
 from identifai_watch.ledger.check import gap_text
+from identifai_watch.ledger.stamps import Stamp
 from identifai_watch.ledger.trail import Line
 
 
@@ -79,22 +80,30 @@ def verify_command(ctx: click.Context, *, wanted: str | None, config_path: Path 
         if ledger is None:
             raise RefusedError("there is no ledger yet, and so no history")
         head, gap = trail.walk(ledger.read)
+        stamped = stamping.told(config, ledger)
         with ledger.read() as tx:
             has_head = digest is None or digest == chain.BEGINNING or trail.has(tx, digest)
     lines = 0 if head is None else head.lines
     ends = (chain.BEGINNING if head is None else head.digest).hex()
+    wrong = [f"the stamp of {one.digest.hex()}: {trouble}" for one, trouble in stamped if trouble is not None]
+    is_well = gap is None and has_head and not wrong
     if as_json or above_json:
         said = {
-            "ok": gap is None and has_head,
+            "ok": is_well,
             "lines": lines,
             "head": ends,
             "gap": None if gap is None else {"id": gap.id, "at": timestamp(gap.at), "event": gap.event},
             "has_head": None if digest is None else has_head,
+            "stamps": [stamping.stamp_json(one) | {"wrong": trouble} for one, trouble in stamped],
         }
         click.echo(json.dumps(said))
     else:
-        _say(lines, ends, None if gap is None else gap_text(gap), None if has_head else wanted)
-    return Exit.OK if gap is None and has_head else Exit.PROBLEMS
+        if gap is not None:
+            wrong.insert(0, gap_text(gap))
+        if not has_head:
+            wrong.append(f"no line has the head {wanted}: lines are gone, or the chain was made anew")
+        _say(lines, ends, wrong, [one for one, _ in stamped if one.stamped_at is not None])
+    return Exit.OK if is_well else Exit.PROBLEMS
 
 
 def _digest(text: str) -> bytes:
@@ -107,11 +116,16 @@ def _digest(text: str) -> bytes:
     return digest
 
 
-def _say(lines: int, head: str, gap: str | None, missing: str | None) -> None:
-    if gap is not None:
-        click.echo(shown(gap))
-    if missing is not None:
-        click.echo(f"history: no line has the head {missing}: lines are gone, or the chain was made anew")
-    if gap is None and missing is None:
+def _say(lines: int, head: str, wrong: list[str], stamped: list[Stamp]) -> None:
+    for one in wrong:
+        click.echo(shown(one if one.startswith("history: ") else f"history: {one}"))
+    if not wrong:
         click.echo("The chain is whole.")
     click.echo(f"{lines:,} lines, head {head}")
+    if stamped:
+        last = stamped[-1]
+        click.echo(f"{len(stamped):,} stamps, the last by {last.authority} at {timestamp(last.stamped_at)}")
+
+
+history_command.add_command(stamping.stamp_command)
+history_command.add_command(stamping.stamps_command)

@@ -35,6 +35,9 @@ _BLOCK = 16 * 1024
 
 EXTRA = "the library for it is not installed: pip install 'identifai-watch[evidence]'"
 
+_CERTIFICATES = 0xA0
+"""The tag of a SignedData's certificates (RFC 5652, 5.1)."""
+
 _SHA256 = "2.16.840.1.101.3.4.2.1"
 _QUERY, _REPLY = "application/timestamp-query", "application/timestamp-reply"
 
@@ -84,7 +87,7 @@ def check(
     """
     library = _library()
     try:
-        reply = library.decode_timestamp_response(answer)
+        reply = library.decode_timestamp_response(_in_order(answer))
         status = library.PKIStatus(reply.status)
         told = reply.tst_info if status is library.PKIStatus.GRANTED else None
     except ValueError as error:
@@ -105,6 +108,49 @@ def check(
             raise StampError(f"the stamp's signature does not hold: {error}") from error
     stamped_at: datetime = told.gen_time
     return stamped_at
+
+
+def _in_order(answer: bytes) -> bytes:
+    """Return an answer with its certificates in DER's order, which many authorities do not keep, openssl's own among them.
+
+    The library insists on it; nobody has signed the order. What is not built like an answer is returned as it is.
+    """
+    try:
+        response = _elements(answer, 0, len(answer))[0]
+        token = _elements(answer, *response.inner)[1]
+        signed = _elements(answer, *_elements(answer, *token.inner)[1].inner)[0]
+        certificates = next(one for one in _elements(answer, *signed.inner) if one.tag == _CERTIFICATES)
+        begin, end = certificates.inner
+        listed = sorted(answer[one.begin : one.inner[1]] for one in _elements(answer, begin, end))
+    except (IndexError, StopIteration, ValueError):
+        return answer
+    return answer[:begin] + b"".join(listed) + answer[end:]
+
+
+@dataclass(frozen=True, slots=True)
+class _Element:
+    """One element of a DER encoding: where it begins, and where what is in it begins and ends."""
+
+    tag: int
+    begin: int
+    inner: tuple[int, int]
+
+
+def _elements(data: bytes, at: int, end: int) -> list[_Element]:
+    """Take apart what lies side by side between two places (X.690, 8.1; definite lengths alone)."""
+    found: list[_Element] = []
+    while at < end:
+        first, begin = data[at + 1], at + 2
+        if first > 0x84 or first == 0x80:
+            raise ValueError("a length that is not in DER, or of no use here")
+        if first > 0x80:
+            begin += first - 0x80
+        length = first if first < 0x80 else int.from_bytes(data[at + 2 : begin])
+        if begin + length > end:
+            raise ValueError("longer than what it stands in")
+        found.append(_Element(data[at], at, (begin, begin + length)))
+        at = begin + length
+    return found
 
 
 def roots_in(path: Path) -> list[Certificate]:

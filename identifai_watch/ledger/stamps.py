@@ -45,14 +45,17 @@ def want(tx: sa.Connection, head: Head, now: datetime) -> bool:
     return True
 
 
-def due(tx: sa.Connection, now: datetime) -> Stamp | None:
-    """Return the head whose turn it is to be stamped."""
+def take(tx: sa.Connection, now: datetime, until: datetime) -> Stamp | None:
+    """Return the head whose turn it is to be stamped; should nothing come of that, it is due again at ``until``."""
     found = tx.execute(sa.select(stamps).where(_NOT_YET, stamps.c.due <= now)).first()
-    return None if found is None else _stamp(found)
+    if found is None:
+        return None
+    tx.execute(sa.update(stamps).where(stamps.c.id == found.id).values(due=until))
+    return _stamp(found)
 
 
 def stamped(tx: sa.Connection, digest: bytes, *, answer: bytes, authority: str, stamped_at: datetime) -> None:
-    """Write down what the authority answered; a head that was given up meanwhile is stamped all the same."""
+    """Write down what the authority answered about a head that waits for it."""
     values = {
         "answer": answer,
         "authority": authority,
