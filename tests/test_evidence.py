@@ -33,6 +33,7 @@ from identifai_watch.ledger.work import Step
 from identifai_watch.simulator import Script, Scripted
 from tests.console import Typed, at
 from tests.harness import KEY, SUFFIX, House, house
+from tests.watching import folders, picture
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MARKUP = '<img src=x onerror=alert(1)> & "caf\u00e9".jpg'
@@ -47,8 +48,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         Scripted(name="*.gif", errors=REFUSED),
     )
     options = {"options": {"with_heatmap": True}}
-    script = Script(verdicts=verdicts)
-    with house(tmp_path_factory.mktemp("judged"), script, folder=options, api={"send_names": True}) as made:
+    with house(
+        tmp_path_factory.mktemp("judged"),
+        Script(verdicts=verdicts),
+        folder=options,
+        api={"send_names": True},
+    ) as made:
+        made.more["folder"] = [*made.document()["folder"], *folders(made, moved={"action": "move"})]
+        picture(made.home / "moved" / "deep" / "b.png")
         for sample, name in (
             ("sample.png", None),
             ("sample.jpg", MARKUP),
@@ -60,6 +67,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         assert 1 == at(made, "once").status  # one is refused
         assert 0 == at(made, "decide", made.drop / MARKUP, "human", "--reason", "<b>the raw file</b>").status
         at(made, "once")
+        assert 0 == at(made, "judge", picture(made.home / "alone.png", "alone")).status
         yield made
 
 
@@ -67,7 +75,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 def desk(home: House, tmp_path: Path) -> House:
     """Give a copy of that house."""
     shutil.copytree(home.home, tmp_path / "house", symlinks=True)
-    return House(home=tmp_path / "house", simulator=home.simulator, folder=home.folder, api=home.api)
+    copied = House(home=tmp_path / "house", simulator=home.simulator, folder=home.folder, api=home.api)
+    copied.more["folder"] = [*copied.document()["folder"], *folders(copied, moved={"action": "move"})]
+    return copied
 
 
 def bundled(home: House, name: str, output: Path, *words: str) -> Typed:
@@ -204,6 +214,40 @@ def test_anybody_can_compute_its_part_of_the_chain(home: House, parts: Path, tmp
     history.write_text(history.read_text().replace("the raw file", "no raw file"))
     done = chain_check(text, forged)
     assert (1, True) == (done.returncode, "is not the one in the chain" in done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("place", "is_from_disk"),
+    [("moved/human/deep/b.png", True), ("moved/deep/b.png", True), ("alone.png", False)],
+)
+def test_it_is_found_where_it_lies(home: House, tmp_path: Path, place: str, *, is_from_disk: bool) -> None:
+    """A file that was moved is bundled by either path, with the sidecar that went along; one that `judge` named, too."""
+    assert 0 == at(home, "bundle", home.home / place, "-o", tmp_path / "case.zip").status
+    parts = unpacked(tmp_path / "case.zip", tmp_path / "parts")
+    said = manifest_of(parts)
+    lies_at = home.home / place.replace("moved/deep", "moved/human/deep")
+    assert lies_at.read_bytes() == (parts / said["original"]).read_bytes()
+    assert is_from_disk == said["sidecar"]["from_disk"]
+
+
+def test_the_page_gets_it_as_a_file_without_a_name(desk: House, tmp_path: Path) -> None:
+    """It is whole before the first byte is handed out, and leaves nothing; a file that changed is refused before that."""
+    with Ledger(desk.ledger_url, node="here") as ledger:
+        with ledger.read() as tx:
+            [line] = [one for one in views.lines(tx) if one.file.path == b"sample.png"]
+        found = gather(desk.config(), ledger, [line], now=NOW)
+        place = tmp_path / "place"
+        place.mkdir()
+        with bundle.temporary(found, ledger, place, now=NOW) as out:
+            assert set() == there(place)
+            (tmp_path / "case.zip").write_bytes(out.read())
+        assert checking.verify(tmp_path / "case.zip").ok
+        rewritten(desk.drop / "sample.png")
+        with pytest.raises(RefusedError, match="it changed since it was judged"):
+            bundle.temporary(found, ledger, place, now=NOW)
+        with pytest.raises(RefusedError, match="nothing can be written in"):
+            bundle.temporary(found, ledger, tmp_path / "none", now=NOW)
+    assert set() == there(place)
 
 
 # The report.
@@ -428,7 +472,7 @@ def test_no_evidence_is_made_from_a_chain_that_is_broken(desk: House, tmp_path: 
     """Whoever changed the history gets no bundle."""
     with Ledger(desk.ledger_url, node="here") as ledger, ledger.write() as tx:
         tx.exec_driver_sql("DROP TRIGGER history_no_update")
-        tx.exec_driver_sql("UPDATE history SET who = 'nobody' WHERE id = 5")
+        tx.exec_driver_sql("UPDATE history SET who = 'nobody' WHERE event = 'delivered'")
     for words in ((), ("--partial",)):
         ended = bundled(desk, "sample.png", tmp_path / "case.zip", *words)
         assert (1, True) == (ended.status, "chain is broken; identifai-watch history verify" in ended.err)

@@ -177,6 +177,7 @@ def test_hostile_names_and_the_key(tmp_path: Path) -> None:
     assert b"\nfake: line" not in logged + outputs
     assert rb"\x1b[31mred\x1b]0;title\x07.png" in outputs
     assert b"\n=cmd" not in outputs
+    assert len(NAMES) == outputs.count(b"Nothing is wrong with it.")
     for told in map(json.loads, written):
         assert not UNSEEMLY & set(told["file"]["name"] + told["file"]["path"])
         assert not UNSEEMLY & set(told["analysis"]["sent"]["name"] + told["analysis"]["sent"]["ref_id"])
@@ -219,10 +220,14 @@ def commands(home: House, paths: list[bytes]) -> bytes:
             ["judge", path + "?"],
         ]
         typed += [["decide", path, "human", "--reason", "seen\x1b[2J\u202e"]]
+        case = str(home.home / f"{len(typed)}.zip")
+        typed += [["bundle", path, "-o", case], ["bundle", "verify", case]]
     first = os.fsdecode(paths[0])
     typed += [["show", "--json", first], ["explain", "--json", first], ["show", first + "?"]]
     typed.append(["judge", first])
-    words = json.dumps([[*one[:1], *config, *one[1:]] for one in typed])
+    words = json.dumps(
+        [[*one, *config] if one[0] == "bundle" else [*one[:1], *config, *one[1:]] for one in typed]
+    )
     done = subprocess.run(
         [sys.executable, "-c", MANY, words],
         env=os.environ | {"IDENTIFAI_API_KEY": ""},

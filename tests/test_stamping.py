@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -246,7 +247,53 @@ def test_a_lost_attempt_is_made_again(tmp_path: Path) -> None:
         assert hashlib.sha256(b"".join(found)).digest() == heads[1].digest
 
 
+def test_a_stamp_covers_all_before_it(tmp_path: Path) -> None:
+    """The passage of a line ends at the first stamp after it, whatever day that is of; without one at the day's head."""
+    now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    with Ledger(f"sqlite:///{tmp_path}/state/ledger.db", node="here") as ledger, ledger.write() as tx:
+        for day in range(5):
+            work.record(tx, Step(now=now + timedelta(days=day), policy=Policy()), "paused")
+            head = trail.head(tx)
+            assert head is not None
+            if day == 2:
+                stamps.want(tx, head, now)
+                stamps.stamped(tx, head.digest, answer=b"DER", authority="somebody", stamped_at=now)
+        lines = list(trail.lines(tx))
+        found = passages.passages(tx, [lines[0], lines[1], lines[3]], now + timedelta(days=9))
+    assert [(1, 3), (4, 4)] == [(one.first, one.last) for one in found]
+    assert [b"DER", None] == [one.stamp and one.stamp.answer for one in found]
+    assert [None, "2026-03-04"] == [one.day and str(one.day) for one in found]
+
+
 # Commands and bundles.
+
+
+def test_without_the_library_all_else_works(
+    stamped: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever lacks the extra is told what to install, by check too; bundles are made, and say who can check their stamps."""
+    monkeypatch.setitem(sys.modules, "rfc3161_client", None)
+    with pytest.raises(StampError, match=r"pip install 'identifai-watch\[evidence\]'"):
+        stamping.stamp("http://127.0.0.1:1", BEFORE, IMPRINT)
+    case = tmp_path / "case.zip"
+    assert 0 == at(stamped, "bundle", stamped.drop / "sample.jpg", "-o", case).status
+    ended = at(stamped, "bundle", "verify", case)
+    assert (0, True) == (ended.status, "or see HOW-TO-CHECK.txt" in ended.out)
+    assert 0 == at(stamped, "history", "verify").status
+    ended = at(stamped, "check", "--config-only")
+    assert (1, True) == (ended.status, "timestamp_url is set, but the library" in ended.out)
+
+
+def test_check_says_whether_anybody_looks_who_signed(stamped: House) -> None:
+    """With the authority's root it is well, without it a warning."""
+    assert "the signature checked" in at(stamped, "check", "--config-only").out
+    without = House(
+        home=stamped.home,
+        simulator=stamped.simulator,
+        more={"evidence": {"timestamp_url": "http://tsa.example"}},
+    )
+    ended = at(without, "check", "--config-only")
+    assert (0, True) == (ended.status, "nobody looks who signed them" in ended.out)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -79,6 +80,32 @@ def put(case: Case, ledger: Ledger, path: Path, *, now: datetime, is_partial: bo
         with suppress(OSError):
             temporary.unlink()
     return case
+
+
+def temporary(
+    case: Case, ledger: Ledger, directory: Path, *, now: datetime, is_partial: bool = False
+) -> IO[bytes]:
+    """Return the bundle as a file without a name on the disk of ``directory``, at its beginning; it goes when it is closed.
+
+    Raises:
+        RefusedError: It cannot be written, or the file is not what was judged.
+    """
+    try:
+        out = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 - whoever asked closes it
+    except OSError as error:
+        raise RefusedError(f"nothing can be written in {directory}: {error.strerror or error}") from error
+    try:
+        _write_whole(case, ledger, out, now=now, is_partial=is_partial)
+        out.seek(0)
+    except OSError as error:
+        out.close()
+        raise RefusedError(
+            f"the bundle cannot be written in {directory}: {error.strerror or error}"
+        ) from error
+    except BaseException:
+        out.close()
+        raise
+    return out
 
 
 def _write_whole(case: Case, ledger: Ledger, out: IO[bytes], *, now: datetime, is_partial: bool) -> Case:

@@ -55,6 +55,7 @@ def rendered(case: Case, manifest: Mapping[str, Any], picture: bytes | None) -> 
         manifest=manifest,
         words=_words(case),
         found=_found(case),
+        signs_of=wording.signs_of,
         picture=None if picture is None or kind is None else data_address(picture, kind),
         heatmap=None if case.heatmap is None else data_address(case.heatmap, "image/png"),
         history=[_happening(line) for line in case.lines],

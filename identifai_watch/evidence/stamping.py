@@ -7,6 +7,7 @@ nothing is stamped, and a bundle's stamps can still be checked with openssl.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -172,6 +173,11 @@ def roots_in(path: Path) -> list[Certificate]:
 
 def _roots(ca_file: Path | None) -> list[Certificate]:
     return [] if ca_file is None else roots_in(ca_file)
+
+
+def has_library() -> bool:
+    """Tell whether stamps can be made and checked here."""
+    return importlib.util.find_spec("rfc3161_client") is not None
 
 
 def _library() -> Any:

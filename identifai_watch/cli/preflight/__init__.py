@@ -24,6 +24,7 @@ from identifai_watch.config import Config
 from identifai_watch.core.routing import Action
 from identifai_watch.core.sidecar import shown
 from identifai_watch.errors import ConfigError, Exit
+from identifai_watch.evidence import stamping
 from identifai_watch.folder.look import ignore_sigio
 from identifai_watch.hardening import harden
 
@@ -54,6 +55,7 @@ def check(config_path: Path | None, *, config_only: bool = False, as_json: bool 
         tell(findings, onward.without_configuration(config_path, wrong), as_json=as_json)
         return Exit.CONFIG
     findings = [ok("configuration", f"{path}: {len(config.folders)} to watch"), *unsure_moves(config)]
+    findings += stamps(config)
     if not config_only:
         findings += look_around(config, path)
     tell(findings, onward.after_check(config, path, findings, is_whole=not config_only), as_json=as_json)
@@ -71,6 +73,22 @@ def unsure_moves(config: Config) -> Iterator[Finding]:
                 "moves a file",
                 "Set min_confidence, for instance to { human = 0.6, artificial = 0.8 }: what is below goes to uncertain.",
             )
+
+
+def stamps(config: Config) -> Iterator[Finding]:
+    """Say whether the history can be stamped as configured, and whether anybody looks who signed it."""
+    if not config.evidence.timestamp_url:
+        return
+    if not stamping.has_library():
+        yield error("evidence", f"timestamp_url is set, but {stamping.EXTRA}")
+    elif config.evidence.timestamp_ca_file is None:
+        yield warning(
+            "evidence",
+            "timestamp_url without timestamp_ca_file: stamps are kept, and nobody looks who signed them",
+            "Name the authority's root there, from the authority itself.",
+        )
+    else:
+        yield ok("evidence", "the day's head of the history is stamped, and the signature checked")
 
 
 def look_around(config: Config, path: Path) -> list[Finding]:
