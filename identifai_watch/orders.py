@@ -1,14 +1,16 @@
-"""What operators ask for, carried out on the ledger: by the daemon, or by the command itself when none runs.
+"""What operators ask for, carried out on the ledger: by the daemon, or by whoever gives the order when none runs.
 
-An order names rows by their numbers, since a path may have stood for several files. Each returns what came of it,
-for the command to say. ``judge`` and ``reach`` need a running daemon and are left to it.
+An order is one row, and names rows by their numbers, since a path may have stood for several files. Each returns what
+came of it, for the command or the page to say. ``judge`` needs a running daemon and is left to it.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from identifai_watch.config import Config
 from identifai_watch.core import gate
 from identifai_watch.core.events import Barred, Overridden, Reopened, Resumed, Retried
 from identifai_watch.core.model import (
@@ -22,11 +24,79 @@ from identifai_watch.core.model import (
     Label,
     PauseReason,
 )
-from identifai_watch.ledger import Transaction, archive, budget, holds, intake, withdrawals, work
+from identifai_watch.errors import RefusedError
+from identifai_watch.ledger import (
+    Ledger,
+    Transaction,
+    archive,
+    budget,
+    desk,
+    holds,
+    intake,
+    withdrawals,
+    work,
+)
 from identifai_watch.ledger.desk import Command
 from identifai_watch.ledger.work import Step
+from identifai_watch.shift import Shift
 
 Answer = dict[str, Any]
+
+PATIENCE_SECONDS = 5.0
+"""How long a daemon is given to carry an order out before whoever gave it hears that it is queued."""
+
+LOOK_SECONDS = 0.05
+
+
+def give(
+    config: Config,
+    ledger: Ledger,
+    verb: str,
+    arguments: dict[str, Any],
+    *,
+    who: str,
+    patience: float = PATIENCE_SECONDS,
+) -> Answer | None:
+    """Give an order in the name of ``who`` and return what came of it; None if the daemon has not come to it yet.
+
+    A daemon that is alive carries it out; without one that is done here, in the same transaction.
+
+    Raises:
+        RefusedError: It cannot be carried out.
+    """
+    shift = Shift(config=config, ledger=ledger)
+    is_daemons = ledger.lock.is_taken()
+    with ledger.write() as tx:
+        now = shift.clock()
+        number = desk.ask(tx, verb, arguments, who=who, now=now)
+        if not is_daemons:
+            answer = _carry_out_here(tx, shift, desk.command(tx, number))
+            desk.answered(tx, number, answer, now)
+    return answered(ledger, number, patience if is_daemons else 0.0)
+
+
+def answered(ledger: Ledger, number: int, seconds: float) -> Answer | None:
+    """Wait for what came of an order; return None if that is not known within ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with ledger.read() as tx:
+            answer = desk.command(tx, number).answer
+        if answer is not None:
+            if "error" in answer:
+                raise RefusedError(str(answer["error"]))
+            return answer
+        if time.monotonic() >= deadline:
+            return None
+        time.sleep(LOOK_SECONDS)  # another thread or process writes it, and tells nobody
+
+
+def _carry_out_here(tx: Transaction, shift: Shift, command: Command) -> Answer:
+    """Carry an order out without a daemon; what a daemon would do at its next start is written down for it."""
+    if command.verb == "reach":
+        name = str(command.arguments["folder"])
+        intake.pin(tx, intake.folder(tx, shift.ledger.node, name).id, None)
+        return {"folder": name}
+    return carry_out(tx, command, shift.step())
 
 
 def carry_out(tx: Transaction, command: Command, step: Step) -> Answer:

@@ -22,7 +22,7 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
-from identifai_watch import config
+from identifai_watch import config, overview
 from identifai_watch.cli import cli, gathering, opening, printing
 from identifai_watch.config import Config
 from identifai_watch.core import report
@@ -517,7 +517,7 @@ def test_before_the_first_daemon_nothing_is_promised(fresh: Desk) -> None:
 )
 def test_the_account_is_told_in_words(fresh: Desk, account: Account, says: str) -> None:
     """Numbers are whole, and the name of the command is what is typed."""
-    assert says in printed(replace(gathering.report_of(fresh.config, None, NOW), account=account))
+    assert says in printed(replace(overview.report_of(fresh.config, None, NOW), account=account))
 
 
 def test_an_empty_purse_is_said(fresh: Desk) -> None:
@@ -527,7 +527,7 @@ def test_an_empty_purse_is_said(fresh: Desk) -> None:
     with closing(Ledger(fresh.config.ledger.url, node=opening.node())) as ledger:
         with ledger.write() as tx:
             budget.depart(tx, "POST", fresh.config.api.limits, NOW - timedelta(hours=4))
-        found = gathering.report_of(fresh.config, ledger, NOW)
+        found = overview.report_of(fresh.config, ledger, NOW)
     told = printed(replace(found, queue=report.Queue(fresh=3, backlog=0)))
     assert "the purse of posts_per_day is spent: 1 of 1, frees at 2026-03-02 08:00:00 UTC (in 20 h)" in told
     assert "3 to make, when the purse has room again" in told

@@ -12,10 +12,10 @@ import click
 from identifai_watch.cli import vendor
 from identifai_watch.cli.asking import confirm, files_at, give, tell, utc_now
 from identifai_watch.cli.opening import config_option, json_option, load, opened
-from identifai_watch.cli.words import files
 from identifai_watch.config import Config
 from identifai_watch.core.model import Choice, FileState, Label
 from identifai_watch.core.sidecar import shown
+from identifai_watch.core.words import files
 from identifai_watch.errors import RefusedError
 from identifai_watch.ledger import Ledger, archive, views
 from identifai_watch.ledger.views import Line

@@ -1,13 +1,11 @@
 """Orders from the command line: the files that paths name, and what came of an order.
 
-An order is one row in the ledger. A daemon that is alive carries it out; without one the command does it itself,
-in the same transaction.
+Who carries an order out is left to ``orders``.
 """
 
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,57 +19,19 @@ from identifai_watch.cli.opening import folder_of, operator
 from identifai_watch.config import Config
 from identifai_watch.core.sidecar import shown
 from identifai_watch.errors import RefusedError
-from identifai_watch.ledger import Ledger, Transaction, desk, intake, views
+from identifai_watch.ledger import Ledger, Transaction, views
 from identifai_watch.ledger.views import Line
 from identifai_watch.orders import Answer
 from identifai_watch.places import AD_HOC
-from identifai_watch.shift import Shift
-
-PATIENCE_SECONDS = 5.0
-"""How long a daemon is given to carry an order out before the command says that it is queued."""
-
-LOOK_SECONDS = 0.05
 
 
 def give(config: Config, ledger: Ledger, verb: str, arguments: dict[str, Any]) -> Answer | None:
-    """Give an order and return what came of it; None if the daemon has not come to it yet.
+    """Give an order in the name of whoever types, and return what came of it; None if the daemon has not come to it yet.
 
     Raises:
         RefusedError: It cannot be carried out.
     """
-    shift = Shift(config=config, ledger=ledger)
-    is_daemons = ledger.lock.is_taken()
-    with ledger.write() as tx:
-        now = shift.clock()
-        number = desk.ask(tx, verb, arguments, who=operator(), now=now)
-        if not is_daemons:
-            answer = _carry_out(tx, shift, desk.command(tx, number))
-            desk.answered(tx, number, answer, now)
-    return answered(ledger, number, PATIENCE_SECONDS if is_daemons else 0.0)
-
-
-def answered(ledger: Ledger, number: int, seconds: float) -> Answer | None:
-    """Wait for what came of an order; return None if that is not known within ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while True:
-        with ledger.read() as tx:
-            answer = desk.command(tx, number).answer
-        if answer is not None:
-            if "error" in answer:
-                raise RefusedError(str(answer["error"]))
-            return answer
-        if time.monotonic() >= deadline:
-            return None
-        time.sleep(LOOK_SECONDS)  # another process writes it, and tells nobody
-
-
-def _carry_out(tx: Transaction, shift: Shift, command: desk.Command) -> Answer:
-    """Carry an order out without a daemon; what a daemon would do at its next start is written down for it."""
-    if command.verb == "reach":
-        name = str(command.arguments["folder"])
-        intake.pin(tx, intake.folder(tx, shift.ledger.node, name).id, None)
-        return {"folder": name}
-    return orders.carry_out(tx, command, shift.step())
+    return orders.give(config, ledger, verb, arguments, who=operator())
 
 
 def files_at(config: Config, ledger: Ledger, paths: Sequence[Path]) -> list[Line]:

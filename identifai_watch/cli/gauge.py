@@ -10,8 +10,8 @@ from threading import Event, Thread
 
 import click
 
-from identifai_watch.cli.words import files, span
 from identifai_watch.config import Config
+from identifai_watch.core.words import files, span
 from identifai_watch.daemon import Daemon
 from identifai_watch.ledger import Ledger, Transaction, runs, views
 

@@ -14,10 +14,10 @@ from identifai_watch.cli import salvaging
 from identifai_watch.cli.acting import Since, yes_option
 from identifai_watch.cli.asking import confirm, utc_now
 from identifai_watch.cli.opening import config_option, json_option, load, opened, operator
-from identifai_watch.cli.words import files
 from identifai_watch.config import Config
 from identifai_watch.core.lifecycle import Policy
 from identifai_watch.core.sidecar import shown
+from identifai_watch.core.words import files
 from identifai_watch.errors import Exit, LedgerError, RefusedError
 from identifai_watch.ledger import backup, check, prune, restore, work
 from identifai_watch.ledger.backup import Tell

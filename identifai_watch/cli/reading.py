@@ -14,8 +14,9 @@ from typing import IO, Any
 
 import click
 
+from identifai_watch import overview
 from identifai_watch.cli import gathering, listing
-from identifai_watch.cli.gathering import Filters, each_line, located, nowhere, opened_to_read, report_of
+from identifai_watch.cli.gathering import Filters, each_line, located, nowhere, opened_to_read
 from identifai_watch.cli.opening import config_option, json_option, load
 from identifai_watch.cli.plugin import Plugin, say
 from identifai_watch.config import Config
@@ -26,6 +27,7 @@ from identifai_watch.core.sidecar import shown, timestamp
 from identifai_watch.errors import Exit, RefusedError
 from identifai_watch.ledger import Transaction, views
 from identifai_watch.ledger.views import Line
+from identifai_watch.overview import report_of
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula: a file's name may come from anybody."""
@@ -114,7 +116,7 @@ def list_command(
         if as_json:
             out.writelines(f"{text}\n" for text in _as_json(config, lines))
         else:
-            listing.write(out, lines, partial(gathering.renamed, config))
+            listing.write(out, lines, partial(overview.renamed, config))
 
 
 @click.command("show")
@@ -135,7 +137,7 @@ def show_command(*, config_path: Path | None, as_json: bool, path: Path) -> None
             document = _document(tx, lines)
             file, analysis = lines[0].file, lines[0].analysis
             raw = None if analysis is None else views.raw_answer(tx, analysis.id)
-        document["file"]["shown_at"] = gathering.shown_at(config, file)
+        document["file"]["shown_at"] = overview.shown_at(config, file)
     found = wording.found_in(file, analysis, raw)
     said = wording.words(file, analysis, found)
     with standard_output() as out:
@@ -145,10 +147,10 @@ def show_command(*, config_path: Path | None, as_json: bool, path: Path) -> None
             return
         from identifai_watch.cli import judgement, paper, printing  # noqa: PLC0415 - rich is for people
 
-        lies_at = gathering.lies_at(config, file)
+        place_now = overview.lies_at(config, file)
         judged = judgement.told(said, found)
-        document["file"]["shown_at"] = gathering.renamed(config, file)  # else it lies where it says
-        paper.put(out, printing.one_file(document, None if lies_at is None else shown(lies_at), judged))
+        document["file"]["shown_at"] = overview.renamed(config, file)  # else it lies where it says
+        paper.put(out, printing.one_file(document, None if place_now is None else shown(place_now), judged))
 
 
 @click.command("explain")
@@ -211,7 +213,7 @@ def export_command(
             gathering.check_folder(config, ledger, folder)
             lines = each_line(ledger, _filters(folder=folder, **filters), None)
             rows = (
-                report.export_row(line.file, line.analysis, gathering.shown_at(config, line.file))
+                report.export_row(line.file, line.analysis, overview.shown_at(config, line.file))
                 for line in lines
             )
         with _writing(output) as out:
@@ -232,7 +234,7 @@ def _filters(
 
 def _as_json(config: Config, lines: Iterable[Line]) -> Iterator[str]:
     for line in lines:
-        shown_at = gathering.shown_at(config, line.file)
+        shown_at = overview.shown_at(config, line.file)
         yield json.dumps(report.line_json(line.file, line.analysis) | {"shown_at": shown_at})
 
 

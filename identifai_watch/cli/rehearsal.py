@@ -13,9 +13,9 @@ import click
 from identifai_watch import config as configuration
 from identifai_watch.cli import vendor
 from identifai_watch.cli.survey import Say, Survey, look_over
-from identifai_watch.cli.words import amount, files, span
 from identifai_watch.config import Config
 from identifai_watch.core.gate import Limits
+from identifai_watch.core.words import amount, files, span
 from identifai_watch.errors import AccountError
 
 

@@ -19,10 +19,10 @@ from identifai_watch import logs
 from identifai_watch.cli import gauge, rehearsal
 from identifai_watch.cli.asking import give
 from identifai_watch.cli.opening import config_option, json_option, load, opened
-from identifai_watch.cli.words import files
 from identifai_watch.config import Config
 from identifai_watch.core.model import Outcome
 from identifai_watch.core.sidecar import shown
+from identifai_watch.core.words import files
 from identifai_watch.daemon import Daemon
 from identifai_watch.errand import Ending
 from identifai_watch.errors import AccountError, Exit, LaterError

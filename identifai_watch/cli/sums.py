@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from identifai_watch.cli.printing import facts, instant, span
-from identifai_watch.cli.words import amount
 from identifai_watch.core.costs import Basis, Cost, Costs, Left, by_folder
 from identifai_watch.core.model import Media
 from identifai_watch.core.quality import Quality, Tally
+from identifai_watch.core.words import amount
 
 
 def costs(used: Costs, now: datetime) -> Group:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from identifai_watch.cli.opening import node
-from identifai_watch.cli.words import files
 from identifai_watch.config import Config, Folder
 from identifai_watch.core import media
 from identifai_watch.core.model import Fingerprint, Media, Remembered
 from identifai_watch.core.sidecar import shown
+from identifai_watch.core.words import files
 from identifai_watch.folder.digest import digest
 from identifai_watch.folder.opening import FolderError, open_inside
 from identifai_watch.folder.roots import inspect_root

@@ -3,15 +3,14 @@
 import os
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
-from identifai_watch.brakes import on_the_wall
-from identifai_watch.cli.gathering import Place, lies_at, lines_at, nowhere, posts
+from identifai_watch import circumstances
+from identifai_watch.cli.gathering import Place, lines_at, nowhere
 from identifai_watch.cli.opening import node
 from identifai_watch.config import Config, Folder
-from identifai_watch.core import explaining, report
+from identifai_watch.core import explaining
 from identifai_watch.core.explaining import Circumstances, Explanation
-from identifai_watch.core.model import Account, AnalysisState, FileState
+from identifai_watch.core.model import FileState
 from identifai_watch.core.sidecar import shown
 from identifai_watch.errors import RefusedError
 from identifai_watch.folder.ignores import ignored
@@ -19,8 +18,9 @@ from identifai_watch.folder.look import fingerprint, ignore_sigio, look
 from identifai_watch.folder.opening import FolderError, MissingError, NotRegularError, UnreadableError
 from identifai_watch.folder.roots import inspect_root
 from identifai_watch.folder.rules import why_not_directory, why_not_file
-from identifai_watch.ledger import Ledger, Transaction, budget, desk, holds, views
+from identifai_watch.ledger import Ledger, views
 from identifai_watch.ledger.views import Left, Line
+from identifai_watch.overview import lies_at
 from identifai_watch.places import rules_of
 
 
@@ -70,18 +70,8 @@ def explain(
 def _known(config: Config, ledger: Ledger | None, place: Place, now: datetime) -> Known:
     """Ask the ledger for all that concerns a place, in one transaction."""
     name = "" if place.folder is None else place.folder.name
-    hours = config.api.backlog_hours
-    opens_at = None if hours is None else hours.opens_at(now, on_the_wall)
-    around = Circumstances(
-        now=now,
-        path=shown(place.absolute),
-        folder=name,
-        is_running=ledger is not None and ledger.lock.is_taken(),
-        account=Account(),
-        backlog_hours=None if opens_at is None else hours,
-        backlog_opens_at=opens_at,
-    )
     if ledger is None:
+        around = circumstances.blank(config, shown(place.absolute), name, now)
         return Known(line=None, left=None, around=around)
     with ledger.read() as tx:
         line = next(
@@ -89,15 +79,9 @@ def _known(config: Config, ledger: Ledger | None, place: Place, now: datetime) -
         )
         number = views.folder_ids(tx, node()).get(name)
         left = None if number is None or line is not None else views.left_at(tx, number, place.path)
-        around = replace(
-            around,
-            account=budget.account(tx),
-            folder=name if line is None else line.file.folder,
-            trouble=_trouble(tx, name) if around.is_running else None,
-            folder_paused=_paused(tx, name),
+        around = circumstances.gathered(
+            tx, config, ledger, line, path=shown(place.absolute), folder=name, now=now
         )
-        if line is not None and line.analysis is not None and line.analysis.state is AnalysisState.QUEUED:
-            around = _queueing(tx, config, line, around)
     return Known(line=line, left=left, around=around)
 
 
@@ -108,39 +92,6 @@ def _looked(config: Config, line: Line, around: Circumstances) -> Circumstances:
         return around
     is_there = os.path.lexists(path) if around.trouble is None else None
     return replace(around, lies_at=shown(path), is_there=is_there)
-
-
-def _trouble(tx: Transaction, name: str) -> str | None:
-    """Return why a running daemon cannot reach a folder, if it cannot."""
-    reported: dict[str, Any] = (desk.node_report(tx, node()) or (None, {}))[1]
-    for one in reported.get("folders", []):
-        if one["name"] == name and one["health"] == "unavailable":
-            return str(one["reason"])
-    return None
-
-
-def _paused(tx: Transaction, name: str) -> str | None:
-    """Return by whom, why and until when nothing of a folder is sent, if so."""
-    found = next((pause for pause in holds.pauses(tx) if pause.folder == name), None)
-    return None if found is None else report.paused(found.by, found.why, found.until)
-
-
-def _queueing(tx: Transaction, config: Config, line: Line, around: Circumstances) -> Circumstances:
-    """Return the circumstances with those of an upload that is still to be made: its place in line and the purse."""
-    if line.analysis is None:
-        return around
-    limits, now = config.api.limits, around.now
-    purse = budget.purse(tx, limits, now)
-    left = purse.backlog_left if line.analysis.backlog else purse.left
-    ahead = views.ahead(tx, line.analysis)
-    made = [post.at for post in posts(tx, limits, now)]
-    return replace(
-        around,
-        is_purse_empty=left == 0,
-        purse_empty_until=budget.purse_refills_at(tx, now) if left == 0 else None,
-        ahead=ahead,
-        sent_about=report.last_instant(ahead + 1, made, limits.windows("POST"), now),
-    )
 
 
 def _with_today(found: Explanation, folder: Folder, place: Place, line: Line) -> Explanation:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import IO
 
 from identifai_watch.cli.asking import utc_now
-from identifai_watch.cli.gathering import opened_to_read, report_of
+from identifai_watch.cli.gathering import opened_to_read
 from identifai_watch.config import Config
 from identifai_watch.core.report import Report, status_json
 from identifai_watch.core.sidecar import timestamp
 from identifai_watch.ledger import Ledger
+from identifai_watch.overview import report_of
 
 ENDS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 WAKES = frozenset({signal.SIGWINCH})

@@ -10,10 +10,10 @@ from identifai_watch import config as configuration
 from identifai_watch import duties
 from identifai_watch.cli.preflight.finding import Finding, error, ok, warning
 from identifai_watch.cli.preflight.patience import Progress
-from identifai_watch.cli.words import amount, span
 from identifai_watch.config import Config, Key
 from identifai_watch.core import answers
 from identifai_watch.core.replies import Answer, Failure
+from identifai_watch.core.words import amount, span
 from identifai_watch.errors import AccountError
 
 GROUP_READS = 0o040

@@ -24,3 +24,15 @@ def span(seconds: float) -> str:
     if minutes < 48 * 60:
         return f"{minutes // 60} h {minutes % 60} min"
     return f"{minutes / 60 / 24:.1f} days"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people say it, in decimal units: 512 B, 3.4 MB."""
+    if count < 1000:
+        return f"{count} B"
+    number, unit = float(count), ""
+    for unit in ("kB", "MB", "GB", "TB"):
+        number /= 1000
+        if number < 999.95 or unit == "TB":
+            break
+    return f"{number:.1f} {unit}"
