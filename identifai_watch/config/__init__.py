@@ -13,13 +13,13 @@ from identifai_watch.config.models import (
     Ledger,
     Limits,
     Notify,
-    Web,
     default_cache,
     restart_needed,
 )
 from identifai_watch.config.options import Options, canonical_of, form_options
 from identifai_watch.config.private import Address, apprise_addresses, webhook_secret
 from identifai_watch.config.source import dump, load, parse
+from identifai_watch.config.web import Web
 from identifai_watch.locating import find, places
 
 __all__ = [

@@ -14,7 +14,6 @@ from identifai_watch.config.values import (
     BacklogHours,
     CertificateFile,
     Count,
-    Listen,
     Number,
     OptionalFilePath,
     ProxyAddress,
@@ -23,10 +22,10 @@ from identifai_watch.config.values import (
     Text,
     WebAddress,
     absolute,
-    listen_address,
     secret_text,
     surroundings,
 )
+from identifai_watch.config.web import Web
 from identifai_watch.core import gate
 from identifai_watch.core.model import Media, Outcome
 
@@ -120,18 +119,6 @@ class Limits(Section):
     def by_media(self) -> dict[Media, int]:
         """Return the limits by kind."""
         return {media: getattr(self, media) for media in Media}
-
-
-class Web(Section):
-    """``[web]``: where the status page listens; an empty ``listen`` is off. Thumbnails take at most ``previews_megabytes``."""
-
-    listen: Listen = "127.0.0.1:8451"
-    previews_megabytes: Count = 200
-
-    @property
-    def address(self) -> tuple[str, int] | None:
-        """Host and port, None when the page is off."""
-        return listen_address(self.listen)
 
 
 class Notify(Section):

@@ -108,7 +108,7 @@ def _mode(value: object) -> int:
     return int(value, 8)
 
 
-def _split(address: str) -> SplitResult | None:
+def split_address(address: str) -> SplitResult | None:
     """Return the parts of an address that has a host and a sound port, else None."""
     try:
         parts = urlsplit(address)
@@ -141,7 +141,7 @@ def _hours(value: object) -> hours.Hours | None:
 def _web_address(value: object) -> str:
     """Accept an address to call, or nothing. It is never repeated in words: its path may be a secret."""
     address = secret_text(value)
-    parts = _split(address)
+    parts = split_address(address)
     if address and (parts is None or parts.scheme not in {"http", "https"}):
         raise ValueError("is not an address; it begins with https:// or http:// and names a host")
     return address
@@ -149,7 +149,7 @@ def _web_address(value: object) -> str:
 
 def _api_address(value: object) -> str:
     address = text(value)
-    parts = _split(address)
+    parts = split_address(address)
     if parts is None or parts.scheme not in {"http", "https"}:
         raise ValueError("is not an address; it is like https://backend.identifai.net")
     if "@" in parts.netloc or parts.query or parts.fragment:
@@ -162,7 +162,7 @@ def _api_address(value: object) -> str:
 def _proxy_address(value: object) -> str:
     """Accept the address of a proxy, or nothing. It is never repeated in words: it may hold a password."""
     address = secret_text(value)
-    parts = _split(address)
+    parts = split_address(address)
     if address and (parts is None or parts.scheme not in {"http", "https"}):
         raise ValueError("is not the address of a proxy; it is like http://proxy.example.org:3128")
     if parts is not None and (parts.path.strip("/") or parts.query or parts.fragment):
