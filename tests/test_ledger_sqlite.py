@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError
 
 from identifai_watch.core.gate import Limits
 from identifai_watch.core.lifecycle import Policy
-from identifai_watch.core.model import File, Fingerprint, Label, Media, Verdict
+from identifai_watch.core.model import Choice, File, FileState, Fingerprint, Label, Media, Outcome, Verdict
 from identifai_watch.errors import LedgerAwayError, LedgerError
 from identifai_watch.ledger import (
     REVISION,
@@ -34,6 +34,7 @@ from identifai_watch.ledger import (
     desk,
     dues,
     intake,
+    lists,
     migrate,
     quality,
     rows,
@@ -46,6 +47,7 @@ from identifai_watch.ledger import (
 )
 from identifai_watch.ledger.admission import Content
 from identifai_watch.ledger.claims import Room
+from identifai_watch.ledger.lists import Spot, Wanted
 from identifai_watch.ledger.whereabouts import Arrival
 from identifai_watch.ledger.work import Claimant, Step
 
@@ -635,8 +637,30 @@ SHOWN: dict[str, tuple[str, Callable[[sa.Connection], object]]] = {
     "copies": ("ix_files_copies", used),
     "decided": ("ix_files_decided_at", lambda tx: quality.page(tx, NOW)),
     "decided_page": ("ix_files_decided_at", lambda tx: quality.page(tx, NOW, quality.page(tx, NOW)[-1])),
+    "page": ("ix_files_noticed_at", lambda tx: lists.page(tx, Wanted(), after=SPOT, limit=10)),
+    "page, filtered": ("ix_files_noticed_at", lambda tx: lists.page(tx, FILTERED, after=SPOT, limit=10)),
+    "page, stuck": ("ix_analyses_state", lambda tx: lists.page(tx, Wanted(stuck=True), after=SPOT, limit=10)),
+    "names": ("ix_files_noticed_at", lambda tx: lists.names(tx, FILTERED, after=SPOT, limit=10)),
+    "review": ("ix_files_review", lambda tx: lists.page(tx, Wanted(to_review=True), after=SPOT, limit=10)),
+    "reviews": ("ix_files_review", lambda tx: lists.count_to_review(tx, 10)),
+    "held": ("ix_files_held", lists.held_by_folder),
+    "awaited": ("ix_analyses_state", lambda tx: lists.awaited(tx, 10)),
+    "content": ("ix_files_analysis_id", lambda tx: lists.with_content(tx, bytes(32))),
 }
 """What people ask for, and the index that finds it."""
+
+
+SPOT = Spot(noticed_at=NOW, id=20)
+FILTERED = Wanted(
+    state=FileState.WAITING,
+    outcome=Outcome.HUMAN,
+    decision=Choice.HUMAN,
+    media=Media.IMAGE,
+    folder_ids=(1,),
+    held=True,
+)
+IN_PART = {"reviews", "held"}
+"""What is read from end to end all the same: a small index, as far as it is asked for."""
 
 
 def the_file(tx: sa.Connection) -> File:
@@ -654,7 +678,19 @@ def test_what_is_shown_is_found_by_an_index(full: Ledger, name: str) -> None:
         steps = [step for said in statements(tx, ask) for step in plan(tx, *said)]
     read = [step for step in steps if re.match(r"SCAN (analyses|files|left|history|requests)\b", step)]
     assert any(index in step for step in steps), steps
-    assert read == ([step for step in steps if index in step] if name == "newest" else []), steps
+    from_one_end = name == "newest" or name in IN_PART
+    assert read == ([step for step in steps if index in step] if from_one_end else []), steps
+
+
+@pytest.mark.parametrize("name", ["page", "page, filtered"])
+def test_what_a_list_passes_over_is_read_in_an_index_alone(full: Ledger, name: str) -> None:
+    """A filter that hardly any of a million files passes costs a walk through an index, never through their rows."""
+    with full.read() as tx:
+        text, parameters = statements(tx, SHOWN[name][1])[0]
+        steps = plan(tx, text, parameters)
+    [step] = steps
+    assert "COVERING INDEX" in step
+    assert "noticed_at" in step, "it begins where the page before ended"
 
 
 def statements(tx: sa.Connection, ask: Callable[[sa.Connection], object]) -> list[Statement]:

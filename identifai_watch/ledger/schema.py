@@ -97,6 +97,14 @@ def _index(name: str, table: str, *columns: str, where: str | None = None, uniqu
     sa.Index(name, *by, unique=unique, sqlite_where=picked, info={"where": picked})
 
 
+TO_REVIEW = (
+    "decision IS NULL AND coalesce(outcome, '') IN ('artificial', 'uncertain') "
+    "AND coalesce(state, '') IN ('waiting', 'delivered')"
+)
+"""Files that a person should look at first; in these very words, for so SQLite proves that their index serves, and
+does not take the one of states, from which they would have to be sorted."""
+
+
 def _claim() -> tuple[sa.Column[str], sa.Column[str], sa.Column[datetime]]:
     """Return the columns of a claim: who works on the row, under which token, and until when that holds."""
     return (
@@ -277,7 +285,20 @@ _index(
 _index("ix_files_analysis_id", "files", "analysis_id", "duplicate", "folder_id")
 _index("ix_files_copies", "files", "hashed_at", "folder_id", "media", where="duplicate = 1")
 _index("ix_files_decided_at", "files", "decided_at", where="decided_at IS NOT NULL")
-_index("ix_files_noticed_at", "files", "noticed_at", "id")
+# A list, newest first, under any filter: all that filters ask stands in it, so that what is passed over is not read.
+_index(
+    "ix_files_noticed_at",
+    "files",
+    "noticed_at",
+    "id",
+    "state",
+    "outcome",
+    "decision",
+    "media",
+    "folder_id",
+    "held",
+)
+_index("ix_files_review", "files", "noticed_at", "id", where=TO_REVIEW)
 _index("ix_files_state", "files", "state", "outcome", "held", "stuck_at")
 _index("ix_files_due", "files", "folder_id", "state", "-priority", "due", where="due IS NOT NULL")
 _index("ix_files_delivered_at", "files", "folder_id", "delivered_at", where="delivered_at IS NOT NULL")
@@ -289,7 +310,7 @@ _index(
     "noticed_at",
     where="state = 'waiting' AND held = 0 AND analysis_id IS NULL AND refusal IS NULL",
 )
-_index("ix_files_held", "files", "folder_id", "noticed_at", where="held = 1")
+_index("ix_files_held", "files", "folder_id", "noticed_at", "held", where="held = 1")
 _index("ix_files_refusal", "files", "folder_id", "rules", where="refusal IS NOT NULL")
 _index("ix_files_claim", "files", "claimed_by", "claim", where="claimed_by IS NOT NULL")
 _index("ix_files_release_at", "files", "folder_id", "release_at", where="release_at IS NOT NULL")

@@ -174,7 +174,7 @@ def lines(
 
     ``after`` goes on behind a file, so that a long list can be read in many short transactions.
     """
-    query = _lines().order_by(files.c.noticed_at.desc(), files.c.id.desc())
+    query = select_lines().order_by(files.c.noticed_at.desc(), files.c.id.desc())
     if state is not None:
         query = query.where(files.c.state == state)
     if outcome is not None:
@@ -182,26 +182,36 @@ def lines(
     if folder is not None:
         query = query.where(folders.c.name == folder)
     if stuck:
-        by_itself = (sa.select(files.c.id).where(one) for one in _STUCK_FILES)
-        of_content = sa.select(files.c.id).join(analyses, analyses.c.id == files.c.analysis_id)
-        query = query.where(files.c.id.in_(sa.union(*by_itself, of_content.where(_STUCK_ANALYSES))))
+        query = query.where(is_stuck())
     if doubt:
-        query = query.where(files.c.analysis_id.in_(sa.select(analyses.c.id).where(_DOUBTED)))
+        query = query.where(is_in_doubt())
     if after is not None:
         place = sa.tuple_(files.c.noticed_at, files.c.id)
         query = query.where(place < sa.tuple_(sa.literal(after.noticed_at, Instant()), sa.literal(after.id)))
     if limit is not None:
         query = query.limit(limit)
     for row in tx.execute(query, execution_options={"yield_per": 500}):
-        yield _line(row)
+        yield line_of(row)
+
+
+def is_stuck() -> sa.ColumnElement[bool]:
+    """Return the condition that a file, or its content, waits for a person."""
+    by_itself = (sa.select(files.c.id).where(one) for one in _STUCK_FILES)
+    of_content = sa.select(files.c.id).join(analyses, analyses.c.id == files.c.analysis_id)
+    return files.c.id.in_(sa.union(*by_itself, of_content.where(_STUCK_ANALYSES)))
+
+
+def is_in_doubt() -> sa.ColumnElement[bool]:
+    """Return the condition that a file's content was perhaps paid for without an answer."""
+    return files.c.analysis_id.in_(sa.select(analyses.c.id).where(_DOUBTED))
 
 
 def at(tx: sa.Connection, folder_id: int, path: bytes) -> list[Line]:
     """Return the files that were noticed at, or lie at, a path of a folder: the one that stands for it first."""
     parent, name = rows.split(path)
     noticed = sa.and_(files.c.parent == parent, files.c.name == name)
-    query = _lines().where(files.c.folder_id == folder_id, sa.or_(noticed, files.c.lies_at == path))
-    found = [_line(row) for row in tx.execute(query.order_by(files.c.id.desc()))]
+    query = select_lines().where(files.c.folder_id == folder_id, sa.or_(noticed, files.c.lies_at == path))
+    found = [line_of(row) for row in tx.execute(query.order_by(files.c.id.desc()))]
     rank = {FileState.WAITING: 0, FileState.DELIVERED: 0, FileState.GONE: 1, FileState.SUPERSEDED: 2}
     return sorted(found, key=lambda line: (rank[line.file.state], line.file.lies_at not in {None, path}))
 
@@ -224,8 +234,8 @@ def folder_ids(tx: sa.Connection, node: str) -> dict[str, int]:
 
 def lying_at(tx: sa.Connection, path: bytes) -> list[Line]:
     """Return the files that were moved or copied to an absolute path outside of their folder, newest first."""
-    query = _lines().where(sa.or_(files.c.lies_at == path, files.c.copied_to == path))
-    return [_line(row) for row in tx.execute(query.order_by(files.c.id.desc()))]
+    query = select_lines().where(sa.or_(files.c.lies_at == path, files.c.copied_to == path))
+    return [line_of(row) for row in tx.execute(query.order_by(files.c.id.desc()))]
 
 
 def queue(tx: sa.Connection) -> tuple[int, int]:
@@ -378,7 +388,8 @@ def unsettled(tx: sa.Connection, folder_ids: Collection[int] | None = None, path
     return int(tx.execute(query).scalar_one())
 
 
-def _lines() -> sa.Select[Any]:
+def select_lines() -> sa.Select[Any]:
+    """Return the query for files with their analyses, whose rows ``line_of`` reads."""
     return (
         sa.select(*rows.FILE_COLUMNS, *(column.label(f"a_{column.name}") for column in rows.ANALYSIS_COLUMNS))
         .join(folders, folders.c.id == files.c.folder_id)
@@ -386,8 +397,8 @@ def _lines() -> sa.Select[Any]:
     )
 
 
-def _line(row: sa.Row[Any]) -> Line:
-    """Return the line that a row of ``_lines`` holds: the file's columns, then those of its analysis."""
+def line_of(row: sa.Row[Any]) -> Line:
+    """Return the line that a row of ``select_lines`` holds: the file's columns, then those of its analysis."""
     of_file, of_analysis = row[: len(rows.FILE_COLUMNS)], row[len(rows.FILE_COLUMNS) :]
     has_analysis = any(value is not None for value in of_analysis)
     return Line(
