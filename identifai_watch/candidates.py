@@ -5,7 +5,7 @@ have settled and wait for their digest, in the order in which they are read.
 """
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, ItemsView, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -111,6 +111,10 @@ class Candidates:
         """Return the entry of a path, if it is a candidate."""
         return self._entries.get(path)
 
+    def items(self) -> ItemsView[bytes, Entry]:
+        """Return the candidates with their entries, as they were noticed."""
+        return self._entries.items()
+
     def notice(
         self,
         path: bytes,
@@ -207,6 +211,10 @@ class Whole:
 
     def __contains__(self, path: bytes) -> bool:
         return path in self._entries
+
+    def items(self) -> ItemsView[bytes, Entry]:
+        """Return the files with their entries, as they came."""
+        return self._entries.items()
 
     def put(self, path: bytes, entry: Entry) -> None:
         """Put a file in line."""

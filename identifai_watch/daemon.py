@@ -11,6 +11,7 @@ from typing import Any
 from identifai_watch import orders, systemd
 from identifai_watch.config import Config, Folder, restart_needed
 from identifai_watch.core.model import Media
+from identifai_watch.core.moment import Moment
 from identifai_watch.core.tally import tally_of
 from identifai_watch.dispatch import Notices, dispatch
 from identifai_watch.errand import Ending, Errand
@@ -95,6 +96,14 @@ class Daemon:
     def settling(self) -> int:
         """How many files are on their way in; may be asked from another thread."""
         return sum(one.settling for one in list(self._intakes.values()))
+
+    def moment(self) -> Moment:
+        """Return what is under way; may be asked from another thread."""
+        return self._vigil.moment()
+
+    def is_well(self) -> bool:
+        """Tell whether systemd's watchdog would be fed; may be asked from another thread."""
+        return self._vigil.is_well()
 
     # Running.
 
@@ -195,7 +204,7 @@ class Daemon:
     def _tell(self, tx: Transaction) -> None:
         """Look whether anything is wrong, and tell people what is new; a bug in that is no reason to judge nothing."""
         if not self.shift.once:
-            self._guarded(tx, partial(self._lookout.tick, is_well=self._vigil.is_well), self._misdone)
+            self._guarded(tx, partial(self._lookout.tick, is_well=self._vigil.is_well()), self._misdone)
         self._guarded(tx, self._dispatch.notices.tick, self._misdone)
 
     def _take_in(self, tx: Transaction) -> None:

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import count
+from itertools import count, islice
 from typing import TypeVar
 
 from identifai_watch.brakes import Brake, allowed
@@ -18,6 +18,7 @@ from identifai_watch.config import Existing, Folder
 from identifai_watch.core import media
 from identifai_watch.core.health import Health
 from identifai_watch.core.model import File, FileState, Fingerprint
+from identifai_watch.core.moment import Doing, Motion
 from identifai_watch.core.tally import Counted, Took
 from identifai_watch.folder.digest import Digest, digest
 from identifai_watch.folder.ignores import Ignores
@@ -144,6 +145,23 @@ class Intake:
     def settling(self) -> int:
         """How many files are on their way in."""
         return len(self._candidates) + len(self._whole)
+
+    def motions(self, most: int) -> list[Motion]:
+        """Return what settles and what is hashed, at most so many of each, for people."""
+        settling = islice(self._candidates.items(), most)
+        hashing = islice(((path, entry) for path, entry in self._whole.items() if entry.is_digested), most)
+        return [self._motion(*one, Doing.SETTLING) for one in settling] + [
+            self._motion(*one, Doing.HASHING) for one in hashing
+        ]
+
+    def _motion(self, path: bytes, entry: Entry, doing: Doing) -> Motion:
+        why = entry.why if doing is Doing.SETTLING else None
+        return Motion(folder=self.folder.name, path=path, doing=doing, size=entry.size, why=why)
+
+    @property
+    def hashing(self) -> int:
+        """How many of those on their way in are whole, and hashed or about to be."""
+        return len(self._whole)
 
     def growing(self, since: datetime) -> list[tuple[bytes, str]]:
         """Return the candidates that were noticed before ``since`` and still wait, with the reason."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from identifai_watch import orders, systemd
 from identifai_watch.core.health import Health
+from identifai_watch.core.moment import MOST_SHOWN, Moment
 from identifai_watch.dispatch import Dispatch
 from identifai_watch.dispatch.stamps import Stamps
 from identifai_watch.intake import Intake
@@ -24,6 +25,13 @@ COUNT_EVERY = timedelta(seconds=10)
 PRUNE_EVERY = timedelta(hours=1)
 HUNG_AFTER = 60.0
 """Seconds without progress after which a thread that touches a folder counts as hung on it."""
+
+STALLED = 60.0
+"""Seconds without a turn of the loop after which it is stalled; the unit's WatchdogSec is as long."""
+
+MOMENT_EVERY = 0.4
+ASKED_FOR = 10.0
+"""Seconds for which the loop goes on telling what is under way after somebody asked."""
 
 REQUEST_OVERDUE = 1200.0
 """Seconds after which a request that is neither answered nor cut is our own fault: only a restart helps."""
@@ -45,7 +53,9 @@ class Vigil:
         self._told_on: date | None = None
         self._told: list[dict[str, Any]] = []
         self._feed_every = systemd.watchdog_interval()
-        self._fed_at = time.monotonic()
+        self._fed_at = self._turned_at = time.monotonic()
+        self._moment = Moment(at=self._since, settling=0, hashing=0, uploading=0)
+        self._moment_at = self._asked_at = -ASKED_FOR
 
     def idle_tick(self, longest: float) -> float:
         """Return how many seconds the loop may rest, at most ``longest``: the watchdog wants to be fed in time."""
@@ -122,19 +132,44 @@ class Vigil:
 
         A mount that hangs is its folder's matter, never a restart's.
         """
-        now = time.monotonic()
+        self._turned_at = now = time.monotonic()
+        self._publish(now)
         if self._feed_every is None or now - self._fed_at < self._feed_every.total_seconds():
             return
-        if self.is_well:
+        if self._is_answered(now):
             self._fed_at = now
             systemd.watchdog()
 
-    @property
-    def is_well(self) -> bool:
-        """Whether no request is overdue: while the loop asks, it turns."""
-        now = time.monotonic()
+    def _is_answered(self, now: float) -> bool:
+        """Tell whether no request is overdue."""
         asking = [running for running in self._shift.workers.running() if running.lane == "network"]
         return all(now - running.moved_at < REQUEST_OVERDUE for running in asking)
+
+    def is_well(self) -> bool:
+        """Tell whether the watchdog would be fed: the loop turns, and no request is overdue; for any thread."""
+        now = time.monotonic()
+        return now - self._turned_at < STALLED and self._is_answered(now)
+
+    def moment(self) -> Moment:
+        """Return what was under way when the loop last told; for any thread, and while somebody asks it goes on telling."""
+        self._asked_at = time.monotonic()
+        return self._moment
+
+    def _publish(self, now: float) -> None:
+        """Tell what is under way, while somebody looks."""
+        if now - self._asked_at > ASKED_FOR or now - self._moment_at < MOMENT_EVERY:
+            return
+        self._moment_at = now
+        uploading = self._dispatch.uploads.motions()
+        moving = [motion for one in self._intakes.values() for motion in one.motions(MOST_SHOWN)]
+        hashing = sum(one.hashing for one in self._intakes.values())
+        self._moment = Moment(
+            at=self._shift.clock(),
+            settling=sum(one.settling for one in self._intakes.values()) - hashing,
+            hashing=hashing,
+            uploading=len(uploading),
+            motions=(*moving, *uploading[:MOST_SHOWN]),
+        )
 
     def _news(self) -> dict[str, Any]:
         """Return what other processes cannot read from the ledger's rows."""

@@ -24,6 +24,7 @@ from identifai_watch.core.events import (
 )
 from identifai_watch.core.health import Health
 from identifai_watch.core.model import AccountState, Analysis, File
+from identifai_watch.core.moment import Doing, Motion
 from identifai_watch.core.tally import Took
 from identifai_watch.dispatch import missing
 from identifai_watch.dispatch.departures import Departures
@@ -51,8 +52,8 @@ OLDEST_EVERY = 4
 class Flight:
     """One upload under way, of a file of ``intake``; ``is_closing`` once its closing boundary may have been written.
 
-    ``round`` is the number of that in which it was begun; ``left_at`` is when its first block was read, right behind its
-    head, and ``landed_at`` when it was answered.
+    ``round`` is the number of that in which it was begun, ``sent`` how many bytes have left; ``left_at`` is when its first
+    block was read, right behind its head, and ``landed_at`` when it was answered.
     """
 
     analysis: Analysis
@@ -60,6 +61,7 @@ class Flight:
     intake: Intake
     round: int
     is_closing: bool = False
+    sent: int = 0
     left_at: datetime | None = None
     landed_at: datetime | None = None
 
@@ -71,6 +73,17 @@ class Flight:
     def close(self) -> None:
         """Note that it is about to be completed; called in its thread."""
         self.is_closing = True
+
+    def motion(self) -> Motion:
+        """Return how far it is, for people."""
+        return Motion(
+            folder=self.file.folder,
+            path=self.file.path,
+            doing=Doing.UPLOADING,
+            size=self.analysis.size,
+            done=self.sent,
+            analysis_id=self.analysis.id,
+        )
 
 
 class Uploads:
@@ -109,6 +122,10 @@ class Uploads:
     def begun(self) -> int:
         """How many uploads were begun since the shift began."""
         return self._begun
+
+    def motions(self) -> list[Motion]:
+        """Return every upload under way, for people."""
+        return [flight.motion() for flight in self._flights.values()]
 
     def log_departures(self, tx: Transaction) -> None:
         """Write down the requests that left while nothing limited them."""
@@ -234,7 +251,7 @@ class Uploads:
                 send_names=shift.config.api.send_names,
                 now=shift.clock,
                 signs=Signs(
-                    progress=lambda _: shift.workers.moved(flight.label),
+                    progress=partial(self._progress, flight),
                     allowed=partial(self._allowed, flight),
                     on_disk=partial(shift.workers.on_disk, flight.label),
                     closing=flight.close,
@@ -245,6 +262,10 @@ class Uploads:
             self._why_back = sent.reading.account
             self._held_back = self._round
         return sent
+
+    def _progress(self, flight: Flight, sent: int) -> None:
+        flight.sent += sent
+        self._shift.workers.moved(flight.label)
 
     def _allowed(self, flight: Flight, most: int) -> int:
         """Wait until some of ``most`` bytes may be read and sent, and return how many; 0 to end it."""
