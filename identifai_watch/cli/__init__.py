@@ -36,6 +36,7 @@ COMMANDS = {
     "costs": ("reckoning", "Show what was sent, what was saved, and how long the credits last."),
     "quality": ("reckoning", "Compare what the desk decided with what identifAI found."),
     "export": ("reading", "Write files and verdicts as CSV or JSON lines."),
+    "web": ("serving", "Serve the page alone, and say who may use it."),
     "history": ("auditing", "List what was done, by whom, and verify that nothing of it was changed."),
     "notify": ("telling", "Try whom is told of verdicts and troubles, and list who still waits."),
     "bundle": ("bundling", "Bundle one file with all that is known of it, and verify such a bundle."),

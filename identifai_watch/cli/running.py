@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
@@ -25,7 +25,7 @@ from identifai_watch.core.sidecar import shown
 from identifai_watch.core.words import files
 from identifai_watch.daemon import Daemon
 from identifai_watch.errand import Ending
-from identifai_watch.errors import AccountError, Exit, LaterError
+from identifai_watch.errors import AccountError, Exit, LaterError, RefusedError
 from identifai_watch.folder.look import ignore_sigio
 from identifai_watch.hardening import harden
 from identifai_watch.ledger import Ledger, runs, views
@@ -55,7 +55,36 @@ def run_command(config_path: Path | None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: daemon.stop())
         signal.signal(signal.SIGHUP, lambda *_: daemon.ask_reload())
-        daemon.run()
+        with page_beside(daemon):
+            daemon.run()
+
+
+@contextmanager
+def page_beside(daemon: Daemon) -> Iterator[None]:
+    """Serve the page of a daemon in a thread of its own; without it the daemon goes on all the same."""
+    config = daemon.shift.config
+    address = config.web.address
+    if address is None:
+        yield
+        return
+    from identifai_watch.web import Page, Server  # noqa: PLC0415 - a daemon without a page needs none of it
+
+    log = daemon.shift.log
+    with Ledger(config.ledger.url, node=daemon.shift.ledger.node) as ledger, ExitStack() as stack:
+        page = Page(
+            config=lambda: daemon.shift.config,
+            ledger=ledger,
+            moment=daemon.moment,
+            well=daemon.is_well,
+            log=log,
+        )
+        try:
+            server = stack.enter_context(Server(page, address))
+        except RefusedError as error:
+            log.error("no page", reason=str(error))  # noqa: TRY400 - a traceback tells nothing
+        else:
+            log.info("page", url=server.url)
+        yield
 
 
 @click.command("once")

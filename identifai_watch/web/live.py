@@ -1,0 +1,179 @@
+"""What changed since the page was loaded, told while it is looked at (server-sent events).
+
+One watcher for all asks whether anybody wrote into the ledger. Whoever looks is then sent what looks otherwise than before:
+how things stand, and the rows of his list. No more than a tenth of the time goes into that, however large the ledger is.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from identifai_watch.errors import LedgerError
+from identifai_watch.web import listing, one_file, pages, rendering, sections
+from identifai_watch.web.listing import Filters
+from identifai_watch.web.now import now
+from identifai_watch.web.page import Page, utc_now
+from identifai_watch.web.sections import Row
+
+LOOK_SECONDS = 0.5
+LEAST_SECONDS = 1.0
+QUIET_SECONDS = 15.0
+"""After so long without news a line is sent that says nothing: so a proxy does not take the connection for dead."""
+
+LASTS_SECONDS = 600.0
+"""Then the browser asks anew, and whether it still may."""
+
+MOST = 64
+SHARE = 10
+
+Event = tuple[str, Any]
+
+
+class Pulse:
+    """Tells all who wait that somebody wrote into the ledger, or that time has passed for what is in no ledger."""
+
+    def __init__(self, page: Page, closing: asyncio.Event) -> None:
+        self._page = page
+        self._closing = closing
+        self._beats = 0
+        self._beat = asyncio.Condition()
+        self._watcher: asyncio.Task[None] | None = None
+        self._limit = anyio.CapacityLimiter(1)  # the ledger's version is for one thread at a time
+        self.watched = 0
+
+    async def after(self, beats: int, seconds: float) -> int:
+        """Wait for a beat behind ``beats``, at most so long, and return how many there were."""
+        if self._watcher is None or self._watcher.done():
+            self._watcher = asyncio.create_task(self._watch())
+        with anyio.move_on_after(seconds):
+            async with self._beat:
+                await self._beat.wait_for(lambda: self._beats > beats or self._closing.is_set())
+        return self._beats
+
+    async def _watch(self) -> None:
+        """Look for as long as anybody waits."""
+        last: object = None
+        while self.watched and not self._closing.is_set():
+            version = await anyio.to_thread.run_sync(self._page.ledger.version, limiter=self._limit)
+            is_moving = self._page.moment is not None and self._page.moment().motions != ()
+            if version != last or is_moving:
+                last = version
+                async with self._beat:
+                    self._beats += 1
+                    self._beat.notify_all()
+            with anyio.move_on_after(LOOK_SECONDS):
+                await self._closing.wait()
+        async with self._beat:
+            self._beat.notify_all()
+
+
+@dataclass(slots=True, kw_only=True)
+class View:
+    """What one browser looks at, and how it looked when it was last sent."""
+
+    page: Page
+    query: QueryParams
+    may_edit: bool
+    shown: dict[str, str] = field(default_factory=dict)
+    orders: dict[str, list[int]] = field(default_factory=dict)
+
+    def news(self) -> list[Event]:
+        """Return what looks otherwise than before."""
+        match self.query.get("view"):
+            case "home":
+                return [*self._now(), *self._reviews(), *self._files(Filters())]
+            case "now":
+                return list(self._now())
+            case "review":
+                return list(self._files(Filters(to_review=True)))
+            case "files":
+                return list(self._files(listing.filters(self.query)))
+            case "file":
+                return list(self._file())
+            case _:
+                return []
+
+    def _now(self) -> Iterator[Event]:
+        current = now(self.page, utc_now())
+        yield from self._part("now-body", pages.now_html(current, may_edit=self.may_edit))
+        yield from self._part("now-line", rendering.escaped(pages.now_line(current)))
+        yield from self._part("review-count", rendering.escaped(pages.review_line(current.reviews)))
+
+    def _reviews(self) -> Iterator[Event]:
+        yield from self._rows("reviews", sections.rows(sections.reviews(self.page).lines))
+
+    def _files(self, filters: Filters) -> Iterator[Event]:
+        found = listing.find(self.page.ledger, filters, after=listing.place(self.query))
+        yield from self._rows("files", sections.rows(found.lines))
+
+    def _file(self) -> Iterator[Event]:
+        number = self.query.get("id", "")
+        if number.isascii() and number.isdigit() and len(number) < 19:
+            line = self.page.line(int(number))
+            yield from self._part("file-body", one_file.body(self.page, line, may_edit=self.may_edit))
+
+    def _part(self, name: str, html: str) -> Iterator[Event]:
+        if self.shown.get(name) != html:
+            self.shown[name] = html
+            yield "part", {"id": name, "html": html}
+
+    def _rows(self, name: str, rows: list[Row]) -> Iterator[Event]:
+        order = [row.id for row in rows]
+        changed = [row for row in rows if self.shown.get(f"{name}-{row.id}") != row.mark]
+        if changed or self.orders.get(name) != order:
+            self.orders[name] = order
+            self.shown |= {f"{name}-{row.id}": row.mark for row in rows}
+            some = {str(row.id): {"mark": row.mark, "html": row.html} for row in changed}
+            yield "rows", {"id": name, "order": order, "rows": some}
+
+
+async def live(request: Request) -> Response:
+    """Send what changes, until the browser goes away."""
+    pulse: Pulse = request.app.state.pulse()
+    if pulse.watched >= MOST:
+        return PlainTextResponse("Too many look at once; reload to see what changed.\n", 503)
+    view = View(
+        page=request.app.state.page,
+        query=request.query_params,
+        may_edit=rendering.visitor(request).may_edit,
+    )
+    headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
+    return StreamingResponse(_sent(request, pulse, view), media_type="text/event-stream", headers=headers)
+
+
+async def _sent(request: Request, pulse: Pulse, view: View) -> AsyncIterator[str]:
+    closing: asyncio.Event = request.app.state.closing
+    pulse.watched += 1
+    ends_at, beats = time.monotonic() + LASTS_SECONDS, -1
+    try:
+        yield "retry: 3000\n\n"
+        while time.monotonic() < ends_at and not closing.is_set():
+            began = time.monotonic()
+            try:
+                news = await anyio.to_thread.run_sync(view.news)
+            except LedgerError:
+                news = []  # away for a moment: the next look tells
+            for name, data in news:
+                yield f"event: {name}\ndata: {json.dumps(data)}\n\n"
+            rests = max(LEAST_SECONDS, SHARE * (time.monotonic() - began))
+            with anyio.move_on_after(rests):
+                await closing.wait()
+            seen = beats
+            beats = await pulse.after(seen, QUIET_SECONDS)
+            if beats == seen:
+                yield ": all as it was\n\n"
+    finally:
+        pulse.watched -= 1
+
+
+ROUTES = [Route("/live", live)]
