@@ -10,22 +10,27 @@ from typing import Any
 
 import requests
 
+from identifai_watch.cli import opening
 from identifai_watch.ledger import Ledger
 from identifai_watch.web import Page, Server
 from tests.harness import House
 
 SECONDS = 20
+HOST = opening.node()
 
 
 @contextmanager
-def served(home: House, **settings: Any) -> Iterator["Browser"]:
-    """Serve the page of a house's ledger, as ``identifai-watch web`` does; ``settings`` are those of [web]."""
+def served(home: House, *, node: str = "here", **settings: Any) -> Iterator["Browser"]:
+    """Serve the page of a house's ledger, as ``identifai-watch web`` does; ``settings`` are those of [web].
+
+    Commands, and daemons that are processes, speak of the folders of this host: HOST is its node.
+    """
     home.more = home.more | {"web": {"listen": "127.0.0.1:0"} | settings}
     config = home.config()
     address = config.web.address
     assert address is not None
     with (
-        Ledger(home.ledger_url, node="here") as ledger,
+        Ledger(home.ledger_url, node=node) as ledger,
         Server(Page(config=lambda: config, ledger=ledger), (address[0], 0)) as server,
     ):
         yield Browser(f"http://127.0.0.1:{server.port}")

@@ -45,4 +45,4 @@ class Moment:
 
     def doing(self, what: Doing) -> list[Motion]:
         """Return the files with which this is done."""
-        return [motion for motion in self.motions if motion.doing is what]
+        return [motion for motion in self.motions if motion.doing == what]
