@@ -153,6 +153,8 @@ class _Texts(HTMLParser):
             self._open.append((tag, name))
 
     def handle_endtag(self, tag: str) -> None:
+        if tag not in {"b", "i", "em", "strong", "span", "a"}:
+            self.handle_data(" ")
         while self._open:
             closed, _ = self._open.pop()
             if closed == tag:

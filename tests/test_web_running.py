@@ -53,7 +53,7 @@ def test_run_serves_the_page_until_it_stops(home: House) -> None:
                 for name, data in events:
                     if name == "rows" and data["id"] == "files" and data["rows"]:
                         marks.extend(row["html"] for row in data["rows"].values())
-                        if re.search('class="sign sign-(none|found|unclear)"', marks[-1]):
+                        if re.search('class="sign sign-(none_found|found|unclear)"', marks[-1]):
                             seen.set()
                             return
 

@@ -146,9 +146,9 @@ def test_a_name_that_is_markup_is_only_shown(home: House, browser: Browser) -> N
 @pytest.mark.parametrize(
     ("name", "signs", "means"),
     [
-        ("sample.jpg", "found", "for the whole picture"),
-        ("sample.png", "none found", "for the whole picture"),
-        ("sample.wav", "none found", "for speech"),
+        ("sample.jpg", "found", "not the part of it that was generated"),
+        ("sample.png", "none found", "how sure the heuristic"),
+        ("sample.wav", "none found", "Each clip has its own"),
     ],
 )
 def test_one_file_says_what_its_verdict_means(
@@ -158,15 +158,16 @@ def test_one_file_says_what_its_verdict_means(
     page = browser.seen(f"/files/{number(home, name)}")
     assert signs == page.text("signs-are")
     assert means in page.text("confidence-means")
-    assert page.has("not-examined")
+    assert page.has("limits")
 
 
 def test_a_video_that_cannot_be_told_shows_no_confidence(home: House, browser: Browser) -> None:
-    """Where identifAI could not tell there is no confidence to believe; what lies between the frames is named."""
+    """Where identifAI could not tell the number means nothing, and that only some frames were looked at is said."""
     page = browser.seen(f"/files/{number(home, 'sample.mp4')}")
     assert "unclear" == page.text("signs-are")
-    assert not page.has("confidence")
-    assert "between the frames" in page.text("not-examined")
+    assert "means nothing here" in page.text("confidence")
+    assert "<meter" not in page.html.split('id="confidence"')[1].split("</p>")[0]
+    assert "at which second they lie is not told" in page.text("limits")
 
 
 def test_one_file_shows_history_sidecar_and_copies(home: House, browser: Browser) -> None:

@@ -108,7 +108,7 @@ def test_what_waits_says_why_and_what_to_do(home: House) -> None:
     with home.daemon(), served(home) as browser:
         wait_for(lambda: _states(home) == [AnalysisState.AWAITING], "it is awaited")
         page = browser.seen("/files/1")
-        assert ("not examined", "identifAI is at it") == (page.text("signs-are"), page.text("standing"))
+        assert ("not examined yet", "identifAI is at it") == (page.text("signs-are"), page.text("standing"))
         assert page.text("explanation") != ""
         assert "sample.jpg" in browser.seen("/now").text("now-ways")
 

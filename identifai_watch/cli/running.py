@@ -67,17 +67,21 @@ def page_beside(daemon: Daemon) -> Iterator[None]:
     if address is None:
         yield
         return
-    from identifai_watch.web import Page, Server  # noqa: PLC0415 - a daemon without a page needs none of it
+    from identifai_watch.previews import Previews  # noqa: PLC0415 - a daemon without a page needs none of it
+    from identifai_watch.web import Page, Server  # noqa: PLC0415 - likewise
 
     log = daemon.shift.log
+    previews = Previews(configuration.default_cache(os.environ), config.web.previews_megabytes)
     with Ledger(config.ledger.url, node=daemon.shift.ledger.node) as ledger, ExitStack() as stack:
         page = Page(
             config=lambda: daemon.shift.config,
             ledger=ledger,
             moment=daemon.moment,
             well=daemon.is_well,
+            previews=previews,
             log=log,
         )
+        stack.callback(previews.close)
         try:
             server = stack.enter_context(Server(page, address))
         except RefusedError as error:

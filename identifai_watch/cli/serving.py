@@ -1,12 +1,14 @@
 """``web``: the page alone, on the ledger as it is; and the file of those who may use it."""
 
 import json
+import os
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import click
 
+from identifai_watch import config as configuration
 from identifai_watch import logs
 from identifai_watch.cli.gathering import opened_to_read
 from identifai_watch.cli.opening import config_option, json_option, load
@@ -30,7 +32,8 @@ def web_command(ctx: click.Context, config_path: Path | None) -> None:
     ctx.obj = config_path
     if ctx.invoked_subcommand is not None:
         return
-    from identifai_watch.web import Page, Server  # noqa: PLC0415 - what serves it is for this alone
+    from identifai_watch.previews import Previews  # noqa: PLC0415 - what serves it is for this alone
+    from identifai_watch.web import Page, Server  # noqa: PLC0415 - likewise
 
     config = load(config_path)
     address = config.web.address
@@ -40,9 +43,10 @@ def web_command(ctx: click.Context, config_path: Path | None) -> None:
     with opened_to_read(config) as ledger:
         if ledger is None:
             raise RefusedError(f"there is no ledger yet at {config.ledger.url}; identifai-watch run makes it")
-        server = Server(Page(config=lambda: config, ledger=ledger), address)
-        click.echo(f"The page is at {config.web.public_url or server.url}. Ctrl-C ends it.", err=True)
-        with suppress(KeyboardInterrupt):
+        previews = Previews(configuration.default_cache(os.environ), config.web.previews_megabytes)
+        with closing(previews), suppress(KeyboardInterrupt):
+            server = Server(Page(config=lambda: config, ledger=ledger, previews=previews), address)
+            click.echo(f"The page is at {config.web.public_url or server.url}. Ctrl-C ends it.", err=True)
             server.serve()
 
 

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from identifai_watch import overview
-from identifai_watch.core import report, signs
+from identifai_watch.core import report, wording
 from identifai_watch.ledger import lists
 from identifai_watch.ledger.views import Line
 from identifai_watch.web import listing
@@ -66,12 +66,10 @@ def all_files(request: Request) -> Response:
 def file_json(line: Line) -> dict[str, Any]:
     """Return a file as machines see it: that of ``show --json``, with what is said of it and the verdict."""
     file, analysis = line.file, line.analysis
-    finding = signs.of_file(file, analysis)
     verdict = None if analysis is None else report.analysis_json(analysis)["verdict"]
     return report.file_json(file, analysis) | {
         "id": file.id,
-        "signs": finding.signs,
-        "confidence_means": finding.confidence_means,
+        "signs": wording.signs(file, analysis),
         "verdict": verdict,
         "analysis_state": None if analysis is None else analysis.state,
         "doubt": analysis is not None and analysis.doubt,

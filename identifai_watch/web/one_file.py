@@ -7,14 +7,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from identifai_watch import __version__, circumstances, overview
-from identifai_watch.core import explaining, sidecar, signs
+from identifai_watch.core import explaining, sidecar, wording
 from identifai_watch.core.explaining import Explanation
+from identifai_watch.core.findings import Findings
 from identifai_watch.core.lifecycle import SETTLED
-from identifai_watch.core.model import Analysis, File, FileState
+from identifai_watch.core.model import Analysis, File, FileState, Media
 from identifai_watch.core.sidecar import shown, timestamp
 from identifai_watch.ledger import lists, views
 from identifai_watch.ledger.views import Line
-from identifai_watch.web import originals, rendering, words
+from identifai_watch.web import drawing, originals, rendering, words
 from identifai_watch.web.page import Page, utc_now
 
 THERE = frozenset({FileState.WAITING, FileState.DELIVERED})
@@ -49,12 +50,16 @@ def body(page: Page, line: Line, *, may_edit: bool) -> str:
     with page.ledger.read() as tx:
         copies = views.copies_of(tx, file)
         history = views.history_of(tx, file)
+    found = found_in(page, line)
     written = sidecar_of(page, line, is_whole=False)
     verdict = None if analysis is None else analysis.verdict
     return rendering.fragment(
         "_file.html",
         file=file,
-        finding=signs.of_file(file, analysis),
+        said=wording.words(file, analysis, found),
+        confidence=words.confidence(line),
+        found=found,
+        drawn=None if found is None else drawing.drawn(found),
         standing=words.standing(line),
         explanation=_explanation(page, line),
         may_edit=may_edit,
@@ -67,15 +72,30 @@ def body(page: Page, line: Line, *, may_edit: bool) -> str:
     )
 
 
+def found_in(page: Page, line: Line) -> Findings | None:
+    """Return all that was found in a file, from identifAI's answer as it was kept."""
+    raw = None
+    if line.analysis is not None:
+        with page.ledger.read() as tx:
+            raw = views.raw_answer(tx, line.analysis.id)
+    return wording.found_in(line.file, line.analysis, raw)
+
+
 def picture(page: Page, line: Line) -> dict[str, Any]:
-    """Return whether the file itself can be shown, and whether there is a heatmap of it."""
+    """Return whether the file itself can be shown, and what may lie over it: a heatmap, boxes."""
     why = originals.why_not(page.config(), line)
     verdict = None if line.analysis is None else line.analysis.verdict
     has_heatmap = False
     if verdict is not None and verdict.has_heatmap and line.analysis is not None:
         with page.ledger.read() as tx:
             has_heatmap = lists.has_heatmap(tx, line.analysis.id)
-    return {"is_shown": why is None, "why_not_shown": why or "", "has_heatmap": has_heatmap}
+    found = found_in(page, line) if line.file.media is Media.IMAGE else None
+    return {
+        "is_shown": why is None,
+        "why_not_shown": why or "",
+        "has_heatmap": has_heatmap,
+        "drawn": None if found is None else drawing.drawn(found),
+    }
 
 
 def sidecar_of(page: Page, line: Line, *, is_whole: bool = True) -> bytes | None:

@@ -7,6 +7,7 @@ guessed at.
 
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -25,6 +26,7 @@ from identifai_watch.folder.look import fingerprint
 from identifai_watch.folder.opening import FolderError, MissingError, open_inside
 from identifai_watch.ledger import lists
 from identifai_watch.ledger.views import Line
+from identifai_watch.previews import MIME, Previews, Thumbnail
 from identifai_watch.web import ranges, rendering
 from identifai_watch.web.page import Page
 
@@ -33,6 +35,9 @@ PATIENCE = 10.0
 """Seconds that a folder has to open a file, and to read a block of it."""
 
 THERE = frozenset({FileState.WAITING, FileState.DELIVERED})
+
+SOON = timedelta(seconds=3)
+"""How long a thumbnail is waited for; one that is made later is there the next time."""
 
 AT_ONCE = 4
 """Threads of one folder."""
@@ -144,16 +149,11 @@ async def original(request: Request) -> Response:
     place = place_of(page.config(), line)
     if place is None or line.analysis is None or line.file.state not in THERE:
         return Response("It is not shown.\n", 404, media_type="text/plain")
-    folder = page.config().folder_named(line.file.folder)
+    within = _granularity(page.config(), line.file.folder)
     try:
         descriptor = await hands.fetch(
             line.file.folder,
-            partial(
-                _opened,
-                place,
-                line.file.fingerprint,
-                timedelta(0) if folder is None else folder.timestamp_granularity,
-            ),
+            partial(_opened, place, line.file.fingerprint, within),
         )
     except ChangedSinceError as error:
         return Response(f"{error}\n", 409, media_type="text/plain")
@@ -235,13 +235,39 @@ def heatmap(request: Request) -> Response:
     return Response(png, media_type="image/png", headers=headers)
 
 
-def thumbnail(request: Request) -> Response:
-    """Hand out a small picture of a file: an icon of its kind."""
+async def thumbnail(request: Request) -> Response:
+    """Hand out a small picture of a file; where there is none, or none yet, an icon of its kind."""
     page: Page = request.app.state.page
-    line = page.line(request.path_params["number"])
+    hands: Hands = request.app.state.hands
+    line = await anyio.to_thread.run_sync(page.line, request.path_params["number"])
+    made = None
+    if page.previews is not None and line.file.state in THERE:
+        with suppress(FolderError, TimeoutError):
+            made = await hands.fetch(
+                f"{line.file.folder}/previews", partial(_made, page, page.previews, line)
+            )
+    if made is not None:
+        headers = {"Content-Security-Policy": SANDBOX, "Cache-Control": "private, max-age=86400"}
+        return Response(made.content, media_type=MIME, headers=headers)
     svg = rendering.fragment("icon.svg", media=line.file.media or Media.IMAGE)
-    headers = {"Content-Security-Policy": SANDBOX, "Cache-Control": "private, max-age=60"}
+    headers = {"Content-Security-Policy": SANDBOX, "Cache-Control": "private, max-age=3"}
     return Response(svg, media_type="image/svg+xml", headers=headers)
+
+
+def _made(page: Page, previews: Previews, line: Line) -> Thumbnail | None:
+    """Return the thumbnail of a file, if its content is known and there is one in time."""
+    file, place = line.file, place_of(page.config(), line)
+    if file.sha256 is None or file.media is None or place is None:
+        return None
+    within = _granularity(page.config(), file.folder)
+    return previews.thumbnail(
+        file.sha256, file.media, partial(_opened, place, file.fingerprint, within), SOON
+    )
+
+
+def _granularity(config: Config, name: str) -> timedelta:
+    folder = config.folder_named(name)
+    return timedelta(0) if folder is None else folder.timestamp_granularity
 
 
 ROUTES = [

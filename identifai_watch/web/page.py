@@ -11,6 +11,7 @@ from identifai_watch.core.moment import Moment
 from identifai_watch.errors import WatchError
 from identifai_watch.ledger import Ledger, desk, lists
 from identifai_watch.ledger.views import Line
+from identifai_watch.previews import Previews
 from identifai_watch.web.users import Users
 
 SEEN_WITHIN = timedelta(seconds=150)
@@ -31,13 +32,14 @@ class Page:
     """The page of one ledger, which is its own and closed by whoever opened it.
 
     ``moment`` tells what is under way in a daemon of this process, ``well`` whether its watchdog would be fed; without
-    them both are what the ledger tells of a daemon elsewhere.
+    them both are what the ledger tells of a daemon elsewhere. Without ``previews`` there are icons.
     """
 
     config: Callable[[], Config]
     ledger: Ledger
     moment: Callable[[], Moment] | None = None
     well: Callable[[], bool] | None = None
+    previews: Previews | None = None
     users: Users = field(default_factory=Users)
     log: structlog.stdlib.BoundLogger = field(default_factory=structlog.get_logger)
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from identifai_watch import __version__
-from identifai_watch.core import report, signs, words
+from identifai_watch.core import report, wording, words
 from identifai_watch.core.sidecar import shown
 from identifai_watch.web import words as own_words
 from identifai_watch.web.gatehouse import Visitor
@@ -64,7 +64,7 @@ def _environment() -> jinja2.Environment:
         "detail": report.happening_text,
     }
     made.globals |= {
-        "signs": signs,
+        "wording": wording,
         "words": own_words,
         "version": __version__,
         "static": f"/static/{edition()}",

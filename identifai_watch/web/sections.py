@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from identifai_watch.core import signs
+from identifai_watch.core import wording
 from identifai_watch.ledger.views import Line
 from identifai_watch.web import listing, rendering
 from identifai_watch.web.listing import Filters, Found
@@ -33,8 +33,8 @@ def rows(lines: Iterable[Line]) -> list[Row]:
 
 def row(line: Line) -> Row:
     """Return a file as the row of a list."""
-    finding = signs.of_file(line.file, line.analysis)
-    html = rendering.fragment("_row.html", line=line, file=line.file, finding=finding)
+    signs = wording.signs(line.file, line.analysis)
+    html = rendering.fragment("_row.html", line=line, file=line.file, signs=signs)
     return Row(id=line.file.id, html=html)
 
 

@@ -1,8 +1,10 @@
 """What the page calls what it shows: where a file stands, who did what, when."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from identifai_watch.core.model import AnalysisState, File, FileState
+from identifai_watch.core import wording
+from identifai_watch.core.model import AnalysisState, Choice, File, FileState, Outcome
 from identifai_watch.core.report import AD_HOC, why
 from identifai_watch.core.sidecar import shown
 from identifai_watch.ledger.views import Line
@@ -19,6 +21,24 @@ _ENDED = {
     FileState.SUPERSEDED: "replaced by another version, or withdrawn",
     FileState.GONE: "no longer there",
 }
+
+OUTCOMES: Mapping[Outcome, str] = {
+    Outcome.HUMAN: "none found",
+    Outcome.ARTIFICIAL: "found",
+    Outcome.UNCERTAIN: "unclear",
+    Outcome.REJECTED: "not taken",
+    Outcome.PENDING: "changed since",
+    Outcome.UNCHECKED: "let go unchecked",
+}
+"""What each outcome is called where a list is filtered by it."""
+
+CHOICES: Mapping[Choice, str] = {
+    Choice.HUMAN: "made by people",
+    Choice.ARTIFICIAL: "generated",
+    Choice.INCONCLUSIVE: "cannot be told",
+    Choice.CONFIRMED: "the verdict is right",
+}
+"""What the desk says of a file: a person's judgement, which may say more than an examination does."""
 
 HAPPENED = {
     "admitted": "noticed and hashed",
@@ -77,6 +97,13 @@ def standing(line: Line) -> str:
     if analysis is None:
         return "waits to be hashed" if file.refusal is None else "refused here, being delivered"
     return _UNDER_WAY[analysis.state]
+
+
+def confidence(line: Line) -> float | None:
+    """Return the confidence that is shown beside the signs; None where there is none, or it means nothing."""
+    verdict = None if line.analysis is None else line.analysis.verdict
+    is_examined = wording.signs(line.file, line.analysis) in wording.EXAMINED
+    return None if verdict is None or verdict.unknown or not is_examined else verdict.confidence
 
 
 def instant(at: datetime | None) -> str:

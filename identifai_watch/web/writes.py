@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from identifai_watch import orders
 from identifai_watch.config import Config
-from identifai_watch.core import routing, signs
+from identifai_watch.core import routing
 from identifai_watch.core.model import Choice, Outcome
 from identifai_watch.core.routing import Action
 from identifai_watch.core.sidecar import shown
@@ -169,7 +169,7 @@ def _ask_decide(page: Page, line: Line, request: Request) -> Asked:
         do="Decide",
         action=f"/files/{line.file.id}/decide",
         back=f"/files/{line.file.id}",
-        choices=tuple((choice, signs.DECISIONS[choice], _MEANS[choice]) for choice in Choice),
+        choices=tuple((choice, words.CHOICES[choice], _MEANS[choice]) for choice in Choice),
         chosen=chosen if chosen in [*Choice] else "",
     )
 

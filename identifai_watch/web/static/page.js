@@ -34,6 +34,54 @@ if (heat && heatmap) {
   show();
 }
 
+// Boxes that are told in pixels lie right once it is known how many the picture has.
+const original = document.getElementById("original");
+const boxes = [...document.querySelectorAll("svg.boxes")];
+if (boxes.length && original) {
+  const fit = () => {
+    for (const one of boxes) {
+      if (one.dataset.unit === "pixels" && original.naturalWidth) {
+        one.setAttribute("viewBox", `0 0 ${original.naturalWidth} ${original.naturalHeight}`);
+        one.classList.add("fits");
+      }
+    }
+  };
+  if (original.complete) fit();
+  original.addEventListener("load", fit);
+  document.getElementById("show-boxes").addEventListener("change", (event) => {
+    for (const one of boxes) one.classList.toggle("off", !event.target.checked);
+  });
+}
+
+// A clip is played from its beginning; a line along the clips says where the player is.
+if (original && original.play) {
+  document.addEventListener("click", (event) => {
+    const clip = event.target.closest("[data-at]");
+    if (!clip) return;
+    original.currentTime = Number(clip.dataset.at);
+    original.play();
+  });
+  original.addEventListener("timeupdate", () => {
+    for (const line of document.querySelectorAll("svg.timeline .playhead")) {
+      const x = (1000 * original.currentTime) / Number(line.ownerSVGElement.dataset.seconds);
+      line.setAttribute("x1", Math.min(x, 1000));
+      line.setAttribute("x2", Math.min(x, 1000));
+    }
+  });
+}
+
+// A thumbnail that was not made in time has an icon in its place, of 64 pixels; it is asked for again.
+function again(image) {
+  const tries = Number(image.dataset.tries || 0);
+  if (image.naturalWidth !== 64 || tries >= 4) return;
+  image.dataset.tries = tries + 1;
+  setTimeout(() => { if (image.isConnected) image.src = `${image.src.split("?")[0]}?again=${tries + 1}`; }, 4000 * (tries + 1));
+}
+document.addEventListener("load", (event) => {
+  if (event.target.matches?.(".thumb img")) again(event.target);
+}, true);
+for (const image of document.querySelectorAll(".thumb img")) if (image.complete) again(image);
+
 const main = document.getElementById("main");
 if (main.dataset.live) follow(main.dataset.live, document.getElementById("live"));
 askInPlace();
