@@ -18,11 +18,11 @@ from tests.harness import house
 ROOT = Path(__file__).resolve().parent.parent
 MANUAL = ROOT / "docs" / "identifai-watch.1"
 
-NEVER_END = ("run", "simulate", "status --watch")
+NEVER_END = ("run", "simulate", "status --watch", "web")
 """What runs until it is stopped: tests of their own run these."""
 
-ELSEWHERE = ("demo", "init")
-"""What takes long, or asks on a terminal: likewise."""
+ELSEWHERE = ("demo", "init", "notify test", "history stamp")
+"""What takes long, asks on a terminal, or asks for others that are told or that stamp: likewise."""
 
 
 def commands(group: click.Group, above: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -81,6 +81,7 @@ def test_every_example_that_ends_works(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "nas").mkdir()
     with house(tmp_path) as home:
         home.put("sample.jpg", "a.jpg")
+        home.put("sample.png", "b.png")
         assert 0 == at(home, "once").status
         places = {"/srv/drop": str(home.drop), "/mnt/nas": str(tmp_path / "nas")}
         failed = []

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from identifai_watch.cli import gathering, paper, printing
+from identifai_watch.cli import paper, printing
 from identifai_watch.core import report
 from identifai_watch.core.model import Account, AccountState, PauseReason
+from identifai_watch.overview import report_of
 from identifai_watch.shift import utc_now
 from tests.console import at
 from tests.harness import House, house
@@ -107,7 +108,7 @@ def test_the_width_is_that_of_the_terminal(desk: House) -> None:
 def test_what_a_stranger_says_of_the_account_does_nothing(desk: House) -> None:
     """Neither what identifAI answers nor what an operator typed reaches a terminal as it is."""
     account = Account(state=AccountState.PAUSED, reason=PauseReason.KEY, detail="\x1b[2Jno\u202e")
-    found = gathering.report_of(desk.config(), None, utc_now())
+    found = report_of(desk.config(), None, utc_now())
     folders = tuple(replace(one, reason="a\x1b]0;b\x07", paused="by\x9bme") for one in found.folders)
     out = (desk.home / "out").open("w+", encoding="utf-8")
     with out:

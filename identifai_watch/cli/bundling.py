@@ -30,11 +30,7 @@ class _Bundle(click.Group):
 
 @click.group("bundle", cls=_Bundle)
 def bundle_command() -> None:
-    r"""Bundle one file with everything that is known of it, or verify such a bundle.
-
-    \b
-    identifai-watch bundle PATH -o case.zip
-    identifai-watch bundle verify case.zip
+    """Bundle one file with everything that is known of it, or verify such a bundle.
 
     The bundle holds the file, its sidecar, identifAI's answers byte for byte, the heatmap, the history with its part of
     the chain and its stamps, a report that can be printed, and a text that says how to check all that without this

@@ -63,6 +63,26 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("the desk knows better", 'decide /srv/drop/a.jpg human --reason "we have the raw file"'),
         ("it cannot be told", 'decide /srv/drop/a.jpg inconclusive --reason "no source"'),
     ),
+    "costs": (("sent, saved and left in the last week", "costs --since 7d"),),
+    "quality": (("the desk's decisions of a year against what was found", "quality --since 365d"),),
+    "bundle": (
+        (
+            "all that is known of a file, for whoever does not believe it",
+            "bundle /srv/drop/a.jpg -o case.zip",
+        ),
+        ("was anything of it changed?", "bundle verify case.zip"),
+    ),
+    "bundle make": (
+        ("the same, of a file that has no verdict yet", "bundle make /srv/drop/a.jpg -o a.zip --partial"),
+    ),
+    "bundle verify": (("for a script", "bundle verify case.zip --json"),),
+    "web": (("while the daemon is down; Ctrl-C stops it", "web"),),
+    "web add-user": (("who may decide; the token is printed once", "web add-user ann --role edit"),),
+    "web remove-user": (("out at once", "web remove-user ann"),),
+    "web users": (("who may use the page", "web users"),),
+    "notify": (("tell everybody one of each", "notify test"),),
+    "notify test": (("what came of it, for a script", "notify test --json"),),
+    "notify waiting": (("who is still to be told", "notify waiting"),),
     "export": (
         ("everything as CSV", "export -o verdicts.csv"),
         ("what was judged artificial, a line each", "export --format jsonl --outcome artificial"),
@@ -73,6 +93,8 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("the last twenty lines for a machine", "history --limit 20 --json"),
     ),
     "history verify": (("was any line of it changed?", "history verify"),),
+    "history stamp": (("now, before a case goes to a lawyer", "history stamp"),),
+    "history stamps": (("what was stamped, each stamp checked", "history stamps"),),
     "ledger": (("is it whole?", "ledger check"),),
     "ledger check": (("compare the indexes too", "ledger check --full"),),
     "ledger backup": (
@@ -86,6 +108,11 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("verdicts after three seconds, and a hundred credits", "simulate --delay 3 --credits 100"),
     ),
     "demo": (("a minute that shows it all", "demo"),),
+    "config": (("what was written, and where", "config show"),),
+    "config show": (
+        ("every setting that holds, and where it is from", "config show --effective"),
+        ("for a script", "config show --effective --json"),
+    ),
     "completion": (
         ("complete in this shell, until it ends", "completion bash"),
         ("for every zsh to come, into a directory of its fpath", "completion zsh"),

@@ -23,12 +23,7 @@ def web_command(ctx: click.Context, config_path: Path | None) -> None:
     """Serve the page until stopped, with or without a daemon.
 
     A daemon serves it too, at [web] listen: this is for when it is down. Each subcommand says who may use the page.
-
-    \b
-    identifai-watch web                            # at [web] listen
-    identifai-watch web add-user ann --role edit   # prints ann's token, once
-    identifai-watch web remove-user ann
-    """  # noqa: D301 - click's mark of lines that are not to be filled
+    """
     ctx.obj = config_path
     if ctx.invoked_subcommand is not None:
         return
