@@ -203,9 +203,10 @@ class Daemon:
 
     def _tell(self, tx: Transaction) -> None:
         """Look whether anything is wrong, and tell people what is new; a bug in that is no reason to judge nothing."""
-        if not self.shift.once:
+        if self._lookout.is_due and not self.shift.once:
             self._guarded(tx, partial(self._lookout.tick, is_well=self._vigil.is_well()), self._misdone)
-        self._guarded(tx, self._dispatch.notices.tick, self._misdone)
+        if self._dispatch.notices.is_due:
+            self._guarded(tx, self._dispatch.notices.tick, self._misdone)
 
     def _take_in(self, tx: Transaction) -> None:
         """Do what the workers brought: what is gathered at once, or after a bug in that one by one like the rest."""

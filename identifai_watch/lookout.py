@@ -34,19 +34,21 @@ class Lookout:
         self._beat_at: datetime | None = None
         self._is_beating = False
 
-    def tick(self, tx: Transaction, *, is_well: bool) -> None:
-        """Look at all that may be wrong, if that is due; ``is_well`` is whether systemd is told that we live."""
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to look, or to call."""
         now = self._shift.clock()
-        if self._is_due(self._looked_at, LOOK_EVERY, now):
-            self._looked_at = now
-            self._look(tx, now)
-        if self._is_due(self._beat_at, BEAT_EVERY, now):
+        return _is_due(self._looked_at, LOOK_EVERY, now) or _is_due(self._beat_at, BEAT_EVERY, now)
+
+    def tick(self, tx: Transaction, *, is_well: bool) -> None:
+        """Look at all that may be wrong, and call who waits for it; ``is_well`` is whether systemd is told that we live."""
+        now = self._shift.clock()
+        if _is_due(self._beat_at, BEAT_EVERY, now):
             self._beat_at = now
             self._beat(tx, is_well=is_well)
-
-    def _is_due(self, last: datetime | None, every: timedelta, now: datetime) -> bool:
-        """Tell whether something is due; also when the clock was set back."""
-        return last is None or not last <= now < last + every
+        if _is_due(self._looked_at, LOOK_EVERY, now):
+            self._looked_at = now
+            self._look(tx, now)
 
     def _look(self, tx: Transaction, now: datetime) -> None:
         if not self._shift.config.notify.has_channels:
@@ -128,3 +130,8 @@ class Lookout:
 
 def _is_usable(account: Account) -> bool:
     return account.state is AccountState.OK
+
+
+def _is_due(last: datetime | None, every: timedelta, now: datetime) -> bool:
+    """Tell whether something is due; also when the clock was set back."""
+    return last is None or not last <= now < last + every

@@ -220,7 +220,7 @@ def damage(path: Path) -> None:
     """Overwrite pages in the middle of a file, as a failing disk does."""
     size = path.stat().st_size
     with path.open("r+b") as file:
-        file.seek(size // 3 // 4096 * 4096)
+        file.seek(size // 2 // 4096 * 4096)  # behind the first pages of all tables
         file.write(os.urandom(4096) * (size // 3 // 4096))
 
 

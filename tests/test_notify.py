@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from identifai_watch import config as configuration
+from identifai_watch.cli.preflight import telling
 from identifai_watch.core.model import Label, Outcome
 from identifai_watch.core.notices import MOST_WAITING
 from identifai_watch.simulator import Script
@@ -572,3 +574,41 @@ def test_people_are_shown_the_path_that_they_know(tmp_path: Path) -> None:
         assert (str(home.drop), "smb://nas/drop") == (folder["path"], folder["shown_at"])
         assert "smb://nas/drop" in home.command("status").stdout
         assert shown in home.command("export", "--format", "jsonl").stdout
+
+
+# Before anybody is told.
+
+
+def looked_at(text: str) -> list[tuple[str, str]]:
+    """Return what ``check`` says of whom ``[notify]`` names."""
+    config = configuration.parse(f'[notify]\n{text}\n[[folder]]\npath = "/srv/drop"', Path("/etc"), {})
+    return [(one.level, one.said) for one in telling.findings(config.notify)]
+
+
+def test_check_says_what_keeps_somebody_from_being_told(tmp_path: Path) -> None:
+    """A program that is not there, files of secrets that everybody can read, that hold none or are not there."""
+    assert [] == looked_at("")
+    [(level, said)] = looked_at('command = ["/not/there"]')
+    assert ("error", True) == (level, said.startswith("notify.command: /not/there is not there"))
+    [(level, said)] = looked_at('webhook = "http://hooks.example.org/s3cr3t"')
+    assert ("warning", "notify.webhook: what hooks.example.org is told travels in the clear") == (level, said)
+    secret, addresses = tmp_path / "secret", tmp_path / "addresses"
+    both = f'webhook = "https://h.example/"\nwebhook_secret_file = "{secret}"\napprise_file = "{addresses}"'
+    assert ["cannot be read" in said for _, said in looked_at(both)] == [True, True]
+    private(secret, "whsec_no?")
+    private(addresses, "# nobody")
+    (wrong, none) = looked_at(both)
+    assert ("error", True) == (wrong[0], wrong[1].endswith("holds no base64 after whsec_"))
+    assert ("warning", True) == (none[0], none[1].endswith("holds no address"))
+    private(secret, " \n")
+    private(addresses, "json://h.example/s3cr3t")
+    assert [
+        ("error", f"notify.webhook_secret_file: {secret} is empty; it holds the secret alone, on one line")
+    ] == (looked_at(both))
+    private(secret, "tea and cake")
+    assert [
+        ("ok", "webhook, apprise_file; identifai-watch notify test tells everybody one of each")
+    ] == looked_at(both)
+    addresses.chmod(0o644)
+    [(level, said)] = looked_at(both)
+    assert ("error", True) == (level, said.endswith(f"chmod 600 {addresses}"))

@@ -61,6 +61,11 @@ class Notices:
         """When there is something to tell; None if nothing waits, or only for an answer."""
         return self._due_at
 
+    @property
+    def is_due(self) -> bool:
+        """Whether there may be something to tell now."""
+        return self._is_new or (self._due_at is not None and self._due_at <= self._shift.clock())
+
     def renew(self) -> None:
         """Make anew from the ledger what is in memory: a round was taken back, or the clock set."""
         self._busy.clear()
@@ -112,8 +117,6 @@ class Notices:
     def tick(self, tx: Transaction) -> None:
         """Tell each channel what is due, the oldest notice first."""
         now = self._shift.clock()
-        if not self._is_new and (self._due_at is None or now < self._due_at):
-            return
         self._is_new, self._due_at = False, None
         self._drop(tx, now)
         flow_due = self._close(tx, now)

@@ -15,7 +15,7 @@ import click
 
 from identifai_watch import config as configuration
 from identifai_watch.cli.opening import config_option, json_option, load
-from identifai_watch.cli.preflight import account, limits, onward, storage, unit
+from identifai_watch.cli.preflight import account, limits, onward, storage, telling, unit
 from identifai_watch.cli.preflight.finding import Finding, Level, error, ok, warning
 from identifai_watch.cli.preflight.folder import FolderLook
 from identifai_watch.cli.preflight.onward import Step
@@ -106,6 +106,7 @@ def look_around(config: Config, path: Path) -> list[Finding]:
         *(finding for findings in found[:-1] for finding in findings),
         *limits.findings(limits.read(), folders=len(watched), directories=sum(watched)),
         *found[-1],
+        *telling.findings(config.notify),
         *unit.findings(path),
     ]
 
