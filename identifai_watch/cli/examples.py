@@ -68,7 +68,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "bundle": (
         (
             "all that is known of a file, for whoever does not believe it",
-            "bundle /srv/drop/a.jpg -o case.zip",
+            "bundle /srv/drop/b.png -o case.zip",
         ),
         ("was anything of it changed?", "bundle verify case.zip"),
     ),
