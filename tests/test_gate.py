@@ -338,6 +338,15 @@ def test_a_balance_does_not_lift_terms_that_were_not_accepted() -> None:
     assert (PauseReason.TERMS, 5) == (account.reason, account.credits)
 
 
+def test_a_balance_that_is_only_asked_for_pauses_nothing() -> None:
+    """Without a floor an account that works goes on with no credits at all; one that is paused for them stays so."""
+    account = standing.after(Account(), Credited(0, floor=None), NOW)
+    assert (AccountState.OK, 0, NOW) == (account.state, account.credits, account.credits_at)
+    still = standing.after(paused(PauseReason.CREDITS), Credited(0, floor=None), NOW)
+    assert PauseReason.CREDITS is still.reason
+    assert AccountState.OK is standing.after(still, Credited(5, floor=None), NOW).state
+
+
 @pytest.mark.parametrize(
     ("credits_left", "floor", "why", "detail"),
     [

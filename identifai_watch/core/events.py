@@ -277,10 +277,13 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Credited:
-    """The balance is known: it may pause the account, or lift a pause that it was the reason of."""
+    """The balance is known: it may pause the account, or lift a pause that it was the reason of.
+
+    Without a ``floor`` it does not pause one that works: who pays afterwards may have none.
+    """
 
     credits: float
-    floor: float = 0
+    floor: float | None = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,9 +65,11 @@ def _barred(account: Account, event: Barred, now: datetime) -> Account:
 def _credited(account: Account, event: Credited, now: datetime) -> Account:
     """Return the account with its balance: paused at the floor or at nothing, freed above both."""
     account = replace(account, credits=event.credits, credits_at=now)
+    if event.floor is None and account.state is AccountState.OK:
+        return account
     if event.credits <= 0:
         return _barred(account, Barred(PauseReason.CREDITS, "no credits are left"), now)
-    if event.credits < event.floor:
+    if event.floor is not None and event.credits < event.floor:
         detail = f"{event.credits:g} credits are left, below credits_floor = {event.floor:g}"
         return _barred(account, Barred(PauseReason.FLOOR, detail), now)
     return _cleared(account) if account.reason in gate.LIFTED_BY_CREDITS else account

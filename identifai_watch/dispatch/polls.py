@@ -256,7 +256,9 @@ class Polls:
         self._asking.discard("balance")
         if found.credits is not None:
             self._standing.advance(tx, Healthy())
-            self._standing.advance(tx, Credited(found.credits, floor=self._shift.limits.credits_floor))
+            self._standing.advance(
+                tx, Credited(found.credits, floor=self._shift.limits.credits_floor or None)
+            )
             alarms.note_balance(tx, found.credits, self._shift.clock())
         elif found.account is None:
             self._still_barred(tx, found.why or "the balance cannot be read")
