@@ -84,7 +84,7 @@ CUTS: Mapping[tuple[str, str], Cut] = {
         ledger="`waiting`, with outcome and destination",
         elsewhere=(
             "any part of: hidden temp, sidecar, the file at its destination (across devices also at its source), "
-            "companions, heatmap; never a half file under a real name"
+            "companions, XMP, heatmap; never a half file under a real name"
         ),
         start="delivers again: looks at the destination first, finishes what is there, and leaves nothing behind",
     ),

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from identifai_watch import __version__, config, delivery
 from identifai_watch.api import Api, Cancelled, Upload, unheard
 from identifai_watch.config import Folder, form_options
-from identifai_watch.core import answers, lifecycle, routing, sidecar
+from identifai_watch.core import answers, lifecycle, routing, sidecar, xmp
 from identifai_watch.core.answers import Answer, Reading, Results
 from identifai_watch.core.events import AccountEvent, AnalysisEvent, Pending, Unanswered, Unsent
 from identifai_watch.core.model import Analysis, Fingerprint, Interim, Outcome
@@ -334,6 +334,7 @@ def order_of(due: Delivery, place: Place, *, now: datetime) -> Order:
         directory_mode=folder.directory_mode,
         network=place.network,
         granularity=folder.timestamp_granularity,
+        marks=xmp.marks(file, due.analysis, version=__version__) if folder.xmp else None,
     )
 
 

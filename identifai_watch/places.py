@@ -45,6 +45,7 @@ def rules_of(folder: Folder) -> Rules:
         exclude=folder.exclude,
         recursive=folder.recursive,
         destinations=folder.own_places(),
+        xmp=folder.xmp,
     )
 
 

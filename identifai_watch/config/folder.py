@@ -87,6 +87,7 @@ class Folder(Section):
     timestamp_granularity_seconds: Number = Field(default=0.0, ge=0, le=60)
     priority: int = Field(default=0, strict=True, ge=-1000, le=1000)
     action: Action = Action.SIDECAR
+    xmp: Switch = False
     keep_tree: Switch = True
     human: Text = Field(default="human", validate_default=True)
     artificial: Text = Field(default="artificial", validate_default=True)
@@ -143,6 +144,16 @@ class Folder(Section):
                 f'"{value}" is the folder itself or lies above it; its results would be its input'
             )
         return str(place.relative_to(path)) if place.is_relative_to(path) else str(place)
+
+    @field_validator("xmp")
+    @classmethod
+    def _beside(cls, xmp: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's signature
+        if xmp and info.data.get("action") is Action.RECORD:
+            raise ValueError(
+                'is true, and with action = "record" nothing is written into the folder; set action = "sidecar" '
+                "where it may be written to, or leave xmp away"
+            )
+        return xmp
 
     @field_validator("file_mode")
     @classmethod

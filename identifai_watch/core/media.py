@@ -146,6 +146,8 @@ FORMATS: Mapping[str, Format] = {
 }
 
 _BY_EXTENSION = {extension: name for name, form in FORMATS.items() for extension in form.extensions}
+EXTENSIONS = frozenset(_BY_EXTENSION)
+"""By which media files are known, camera raw among them; without their dot, in lower case."""
 _MP4_FAMILY = frozenset({"mp4", "m4v", "m4a", "m4b", "m4p", "m4r", "3gp"})
 _MP4_AUDIO = frozenset({"m4a", "m4b", "m4p", "m4r"})
 _MATROSKA_FAMILY = frozenset({"mkv", "webm", "mka"})

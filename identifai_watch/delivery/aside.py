@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from identifai_watch.core.routing import heatmap_name, numbered
 from identifai_watch.core.sidecar import is_same_matter, shown
-from identifai_watch.delivery import own
+from identifai_watch.delivery import own, xmp
 from identifai_watch.delivery.order import (
     Delivery,
     DeliveryError,
@@ -43,8 +43,11 @@ def announce(order: Order) -> Delivery:
         if not stat.S_ISREG(here.st_mode):
             raise SourceChanged(order.source)
         sidecar = own.write_sidecar(source, order)
+        left_alone = xmp.mark(source, order, creates=False)
         _put_aside(beside(source, heatmap_name(source.name)), order)
-        return Delivery(lies_at=order.lies_at, fingerprint=order.fingerprint, sidecar=sidecar)
+        return Delivery(
+            lies_at=order.lies_at, fingerprint=order.fingerprint, sidecar=sidecar, left_alone=left_alone
+        )
 
 
 def put_aside(order: Order) -> None:

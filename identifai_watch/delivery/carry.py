@@ -1,4 +1,4 @@
-"""Carry out one order: choose a free name, then sidecar, file, companions, heatmap, in that order.
+"""Carry out one order: choose a free name, then sidecar, file, companions, XMP, heatmap, in that order.
 
 Whatever is found half done is taken for the work of a delivery that was cut short, and finished.
 """
@@ -13,7 +13,7 @@ from datetime import timedelta
 from identifai_watch.core.model import Fingerprint
 from identifai_watch.core.routing import Action, numbered
 from identifai_watch.core.sidecar import is_same_file, is_same_matter, is_same_row, shown
-from identifai_watch.delivery import companions, own
+from identifai_watch.delivery import companions, own, xmp
 from identifai_watch.delivery.order import (
     Delivery,
     DeliveryError,
@@ -144,10 +144,13 @@ def _deliver_sidecar(order: Order, stack: ExitStack) -> Delivery:
     source = _source(stack, order)
     looked = _check(source, order)
     sidecar = own.write_sidecar(source, order)
+    left_alone = xmp.mark(source, order)
     heatmap = own.write_heatmap(source, order)
     # As it was looked at: what replaced it since is another file, and must not pass for the judged one.
     seen = fingerprint_of(looked, network=order.network)
-    return Delivery(lies_at=order.lies_at, fingerprint=seen, sidecar=sidecar, heatmap=heatmap)
+    return Delivery(
+        lies_at=order.lies_at, fingerprint=seen, sidecar=sidecar, heatmap=heatmap, left_alone=left_alone
+    )
 
 
 def _deliver_move(order: Order, stack: ExitStack) -> Delivery:
@@ -171,9 +174,14 @@ def _deliver_move(order: Order, stack: ExitStack) -> Delivery:
     if source is not None and found(source) is None:
         companions.move(source, target, order)
         own.withdraw_sidecar(source, order, is_same_matter)
+    left_alone = xmp.mark(target, order)
     heatmap = own.write_heatmap(target, order)
     return Delivery(
-        lies_at=committed, fingerprint=_fingerprint(target, order), sidecar=sidecar, heatmap=heatmap
+        lies_at=committed,
+        fingerprint=_fingerprint(target, order),
+        sidecar=sidecar,
+        heatmap=heatmap,
+        left_alone=left_alone,
     )
 
 
@@ -197,6 +205,9 @@ def _deliver_copy(order: Order, stack: ExitStack) -> Delivery:
     if earlier is not None and found(earlier) is None:
         companions.move(earlier, target, order)
         own.withdraw_sidecar(earlier, order, is_same_matter)
+    # Both before the companions are copied: what differs from its copy would be taken for another one.
+    left_alone = xmp.mark(source, order)
+    xmp.mark(target, order, creates=False)
     companions.copy(source, target, order)
     heatmap = own.write_heatmap(source, order)
     own.write_heatmap(target, order)
@@ -206,6 +217,7 @@ def _deliver_copy(order: Order, stack: ExitStack) -> Delivery:
         copied_to=committed,
         sidecar=sidecar,
         heatmap=heatmap,
+        left_alone=left_alone,
     )
 
 

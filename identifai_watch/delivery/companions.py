@@ -11,7 +11,7 @@ from functools import partial
 
 from identifai_watch.core.routing import NAME_MAX, heatmap_name, numbered, split_name
 from identifai_watch.core.sidecar import shown
-from identifai_watch.delivery import placing
+from identifai_watch.delivery import own, placing
 from identifai_watch.delivery.order import DeliveryError, Order, SourceChanged, Taken
 from identifai_watch.delivery.tree import Place, beside, found
 
@@ -47,8 +47,8 @@ def move(source: Place, target: Place, order: Order) -> None:
     """Take the companions along after their file, which has left ``source``."""
     for name in names_of(source, order):
         wanted = renamed(name, source.name, target.name)
-        is_shared = name != source.name + name[-len(EXTENSIONS[0]) :] and _is_shared(source)
-        _carry(beside(source, name), target, partial(numbered, wanted), order, keep=is_shared)
+        is_others = name != source.name + name[-len(EXTENSIONS[0]) :] and _is_shared(source)
+        _carry(beside(source, name), target, partial(numbered, wanted), order, keep=is_others)
     heatmap = heatmap_name(source.name)
     if _is_there(source, heatmap):
         _carry(beside(source, heatmap), target, partial(heatmap_name, target.name), order, keep=False)
@@ -72,6 +72,18 @@ def _is_shared(source: Place) -> bool:
     return False
 
 
+def _is_carried(companion: Place, target: Place, order: Order) -> bool:
+    """Tell whether a companion lies at ``target`` already, perhaps with marks of ours that it did not have before."""
+    if placing.is_identical(companion, target):
+        return True
+    if order.marks is None:
+        return False
+    from identifai_watch.delivery import packet  # noqa: PLC0415 - most folders write no XMP
+
+    one, other = own.content(companion), own.content(target)
+    return one is not None and other is not None and packet.is_alike(one, other)
+
+
 def _carry(
     companion: Place, file: Place, name_of: Callable[[int], bytes], order: Order, *, keep: bool
 ) -> None:
@@ -83,7 +95,7 @@ def _carry(
         target = beside(file, name_of(n))
         placing.clear_leftover(target, order)
         if found(target) is not None and not placing.is_reservation(target, wanted_size=looked.st_size):
-            if not placing.is_identical(companion, target):
+            if not _is_carried(companion, target, order):
                 continue
             if not keep:
                 placing.drop_copied(companion, target, order)

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from identifai_watch.core.model import Fingerprint
 from identifai_watch.core.routing import Action
+from identifai_watch.core.xmp import Marks
 
 FOLDER_TROUBLE = frozenset(
     {
@@ -57,7 +58,8 @@ class Order:
     ``record`` alone does without; ``heatmap`` is a PNG.
     ``destination_roots`` are the absolute destinations of the configuration: up to them links are followed, as
     the operator wrote them; below them, and below ``root``, never. The modes are those of what we create.
-    ``granularity`` is how far two readings of the times of one version may differ.
+    ``granularity`` is how far two readings of the times of one version may differ. ``marks`` are what is to stand in
+    the XMP file beside it, None if nothing of ours is.
     """
 
     root: bytes
@@ -76,6 +78,7 @@ class Order:
     network: bool = False
     granularity: timedelta = timedelta(0)
     companions: bool = True
+    marks: Marks | None = None
 
     @property
     def source(self) -> bytes:
@@ -89,6 +92,7 @@ class Delivery:
 
     ``lies_at`` is where the file lies if that is not where it was noticed; ``fingerprint`` was read after our
     own writes. ``copied_to`` is where its copy lies. ``sidecar`` and ``heatmap`` are paths like those of the order.
+    ``left_alone`` says which XMP file was not extended, and why.
     """
 
     lies_at: bytes | None
@@ -96,6 +100,7 @@ class Delivery:
     copied_to: bytes | None = None
     sidecar: bytes | None = None
     heatmap: bytes | None = None
+    left_alone: str | None = None
 
 
 @contextmanager

@@ -197,6 +197,8 @@ def copy(
                 if not is_steady or sha256 not in (None, copied):
                     raise SourceChanged(source.path)
                 _keep_attributes(readable, writable, before)
+                with suppress(OSError):  # last, for what was set before it changes them
+                    os.utime(writable, ns=(before.st_atime_ns, before.st_mtime_ns))
                 _verify(writable, copied, target)
             finally:
                 os.close(writable)
@@ -221,15 +223,13 @@ def _write_all(writable: int, block: memoryview | bytes) -> None:
 
 
 def _keep_attributes(readable: int, writable: int, before: os.stat_result) -> None:
-    """Bring over what is beside the content; the times come last, for the others change them."""
+    """Bring over what is beside the content, but for the times."""
     give(writable, owner=before.st_uid, group=before.st_gid, mode=stat.S_IMODE(before.st_mode) & 0o777)
     with suppress(OSError):  # a file system without attributes has nothing to bring
         for name in os.listxattr(readable):
             if name.startswith(KEPT_ATTRIBUTES):
                 with suppress(OSError):  # the target may know fewer, or smaller ones
                     os.setxattr(writable, name, os.getxattr(readable, name))
-    with suppress(OSError):
-        os.utime(writable, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def _verify(writable: int, copied: bytes, target: Place) -> None:
@@ -308,6 +308,34 @@ def write(target: Place, content: bytes, order: Order, *, replace: bool) -> None
             rename(temporary, target)
     finally:
         discard(temporary)
+
+
+def rewrite(target: Place, content: bytes, order: Order, *, source: int, before: bytes) -> bool:
+    """Write somebody's file anew, who keeps its mode, owner and attributes as far as we may give them.
+
+    ``source`` is the file opened, ``before`` what was read of it. If something else lies there by the time that the
+    new one is on the disk nothing is changed, and False returned: times alone are no proof of that.
+    """
+    temporary = beside(target, hidden_name(order, target))
+    discard(temporary)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    looked = os.fstat(source)
+    try:
+        writable = os.open(temporary.name, flags, 0o600, dir_fd=temporary.directory)
+        try:
+            _write_all(writable, content)
+            _keep_attributes(source, writable, looked)
+            os.fsync(writable)
+        finally:
+            os.close(writable)
+        now = found(target)
+        if now is None or not _is_same_inode(looked, now) or os.pread(source, len(before) + 1, 0) != before:
+            return False
+        os.replace(temporary.name, target.name, src_dir_fd=temporary.directory, dst_dir_fd=target.directory)
+        sync(target.directory)
+    finally:
+        discard(temporary)
+    return True
 
 
 def hidden_name(order: Order, target: Place) -> bytes:

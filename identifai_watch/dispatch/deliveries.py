@@ -38,12 +38,16 @@ Orders = Batch[tuple[Order, File], Carried | Exception]
 
 
 class Done(NamedTuple):
-    """An order that was carried out: what it was about, what is to be written of it, and the sidecar that was written."""
+    """An order that was carried out: what it was about, what is to be written of it, and the sidecar that was written.
+
+    ``left_alone`` says which XMP file was not extended, and why.
+    """
 
     order: Order
     file: File
     event: Delivered
     sidecar: bytes | None = None
+    left_alone: str | None = None
 
 
 class Deliveries:
@@ -202,7 +206,7 @@ class Deliveries:
             self._under_way[intake.folder_id].discard(file.id)
             if isinstance(carried, Delivery):
                 event = Delivered(carried.lies_at, carried.fingerprint, copied_to=carried.copied_to)
-                done.append(Done(order, file, event, carried.sidecar))
+                done.append(Done(order, file, event, carried.sidecar, carried.left_alone))
             else:
                 self._not_carried(intake, tx, file, carried)
         self._shift.together(tx, done, partial(self._delivered, intake), self._unwritten)
@@ -246,6 +250,9 @@ class Deliveries:
                 continue
             where = {} if file.lies_at is None else {"lies_at": file.lies_at}
             shift.log.info("delivered", folder=file.folder, path=file.path, outcome=file.outcome, **where)
+            if one.left_alone is not None:
+                shift.log.warning("xmp left alone", folder=file.folder, path=file.path, reason=one.left_alone)
+                work.record(tx, step, "left_alone", file=file, reason=one.left_alone)
             if one.file.delivered_at is None:
                 self._time(one.file, step.now)
             if file.outcome is not one.file.delivered_as:

@@ -60,13 +60,15 @@ class Rules:
     """What the operator says of a folder.
 
     ``include`` and ``exclude`` are globs in the manner of .gitignore, relative to the folder; no ``include`` is
-    all. ``destinations`` are the folder's own, relative to it.
+    all. ``destinations`` are the folder's own, relative to it. ``xmp`` is whether its XMP files are extended: then none
+    of them is a media file.
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     recursive: bool = True
     destinations: tuple[bytes, ...] = ()
+    xmp: bool = False
 
 
 def why_not_file(path: bytes, rules: Rules) -> str | None:
@@ -96,6 +98,8 @@ def why_not_entry(path: bytes, name: bytes, rules: Rules) -> str | None:
         reason = _named(name)
         if reason is not None:
             return reason
+    if rules.xmp and name[-4:].lower() == b".xmp":
+        return "an XMP file, which is written beside its file here"
     if not rules.exclude and not rules.include:
         return None
     return _unwanted(path, rules)
