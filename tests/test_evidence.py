@@ -96,6 +96,8 @@ def case(home: House, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def unpacked(case: Path, into: Path) -> Path:
     """Unpack a bundle as anybody would, and return its directory."""
+    if shutil.which("unzip") is None:
+        pytest.skip("there is no unzip here")
     subprocess.run(["unzip", "-q", case, "-d", into], check=True)
     (top,) = into.iterdir()
     return top
@@ -248,6 +250,35 @@ def test_the_page_gets_it_as_a_file_without_a_name(desk: House, tmp_path: Path) 
         with pytest.raises(RefusedError, match="nothing can be written in"):
             bundle.temporary(found, ledger, tmp_path / "none", now=NOW)
     assert set() == there(place)
+
+
+class Wire:
+    """Somewhere to write to that cannot be gone back in, as an answer over HTTP is."""
+
+    def __init__(self) -> None:
+        self.sent = bytearray()
+
+    def write(self, block: bytes) -> int:
+        """Take a block."""
+        self.sent += block
+        return len(block)
+
+    def flush(self) -> None:
+        """Hold nothing back."""
+
+
+def test_it_can_be_streamed(desk: House, tmp_path: Path) -> None:
+    """What is written without ever going back is a bundle like any other, for real tools too."""
+    wire = Wire()
+    with Ledger(desk.ledger_url, node="here") as ledger:
+        with ledger.read() as tx:
+            [line] = [one for one in views.lines(tx) if one.file.path == b"sample.png"]
+        found = gather(desk.config(), ledger, [line], now=NOW)
+        bundle.write(found, ledger, wire, now=NOW)
+    (tmp_path / "case.zip").write_bytes(wire.sent)
+    assert checking.verify(tmp_path / "case.zip").ok
+    parts = unpacked(tmp_path / "case.zip", tmp_path / "parts")
+    subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=parts, check=True)
 
 
 # The report.
@@ -800,6 +831,8 @@ def hostile(output: Path, name: str, content: bytes = b"x", **more: Any) -> Path
         "evidence-1/directory/",
         "outside",
         "evidence-2/SHA256SUMS2",
+        "evidence-1/sha256sums",
+        "evidence-1/SHA256SUMS/inside",
     ],
 )
 def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
@@ -844,6 +877,14 @@ def test_other_tricks_are_refused(case: Path, tmp_path: Path) -> None:
     ):
         told = checking.verify(path).checks
         assert [("names", False, True)] == [(one.what, one.ok, said in one.said) for one in told], path
+
+
+def test_what_a_bundle_says_cannot_turn_a_terminal(desk: House, case: Path, tmp_path: Path) -> None:
+    """Whatever a stranger's manifest says is missing, or names the file, is printed as plain text."""
+    red = "\\u001b[31mred\\u202e"
+    forge = edit("manifest.json", '"missing": []', f'"missing": [{{"what": "{red}", "why": ""}}]')
+    ended = at(desk, "bundle", "verify", rebuilt(case, tmp_path / "forged.zip", forge))
+    assert (0, False, True) == (ended.status, "\x1b" in ended.out, r"missing: \x1b[31mred\u202e" in ended.out)
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x05\x06" + bytes(18)])

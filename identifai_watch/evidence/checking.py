@@ -106,7 +106,7 @@ class _Bundle:
             ("chain", self._chain),
         ):
             try:
-                found.append(Check(what=what, ok=True, said=look()))
+                found.append(Check(what=what, ok=True, said=shown(look())))
             except BundleError as error:
                 found.append(Check(what=what, ok=False, said=shown(str(error))))
                 return self._told(found)
@@ -152,6 +152,10 @@ class _Bundle:
             raise BundleError(
                 "it would unpack to more than a bundle can hold: its parts lie over each other, or swell"
             )
+        directories = {name.partition("/")[0].lower() for name in self._parts if "/" in name}
+        plain = [name.lower() for name in self._parts]
+        if len(set(plain)) < len(plain) or directories & set(plain):
+            raise BundleError("two parts would be one file where upper and lower case are the same")
         if len(tops) != 1:
             raise BundleError("its parts lie in more than one directory, or there are none")
         return f"{len(listed)} parts in {tops.pop()}/"
