@@ -15,7 +15,7 @@ from identifai_watch.core.events import Begun, Credited, Judged, Lost, Uploaded
 from identifai_watch.core.gate import Limits
 from identifai_watch.core.lifecycle import Policy
 from identifai_watch.core.model import Fingerprint, Label, Media, Verdict
-from identifai_watch.ledger import Ledger, Transaction, admission, budget, costs, intake, schema, work
+from identifai_watch.ledger import Ledger, Transaction, admission, alarms, budget, costs, intake, schema, work
 from identifai_watch.ledger.admission import Content
 from identifai_watch.ledger.whereabouts import Arrival
 from identifai_watch.ledger.work import Step
@@ -143,6 +143,20 @@ def test_costs_have_the_account_and_the_purse(ledger: Ledger) -> None:
     assert NOW + 10 * DAY == found.left.ends_at
 
 
+def test_credits_are_told_by_day_as_the_balance_went(ledger: Ledger) -> None:
+    """As far back as is asked for, with the look before that to compare with."""
+    limits = Limits()
+    with ledger.write() as tx:
+        for days, left_then in ((40, 900.0), (20, 800.0), (9, 790.0), (1, 780.0), (0, 750.0)):
+            alarms.note_balance(tx, left_then, NOW - days * DAY)
+        budget.advance_account(tx, Credited(750.0, floor=0.0), NOW, 0.5)
+    found = costs.costs(ledger.read, limits, NOW - 30 * DAY, NOW)
+    assert [(10, 30), (9, 10), (1, 10), (18, 100)] == [(one.day.day, one.credits) for one in found.spent]
+    assert (Basis.CREDITS, 30, NOW + 25 * DAY) == (found.left.basis, found.left.per_day, found.left.ends_at)
+    recent = costs.costs(ledger.read, limits, NOW - DAY / 2, NOW)
+    assert ([30], 30) == ([one.credits for one in recent.spent], recent.left.per_day)
+
+
 # Reckoned.
 
 
@@ -194,8 +208,9 @@ def test_credits_go_on_the_day_on_which_they_were_missed() -> None:
     assert (
         Spent(day=date(2026, 3, 10), credits=2.5, added=100),
         Spent(day=date(2026, 3, 8), credits=10, added=0),
-    ) == core.spent(looks)
-    assert () == core.spent(looks[:1])
+    ) == core.spent(looks, NOW - 9 * DAY)
+    assert () == core.spent(looks[:1], NOW - 9 * DAY)
+    assert [10] == [one.day.day for one in core.spent(looks, NOW - DAY)]
 
 
 def test_folders_come_by_what_they_sent() -> None:

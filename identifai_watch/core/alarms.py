@@ -227,12 +227,17 @@ def credits_end(
 
     ``balances`` are ascending. What was bought meanwhile is left out. None if nothing was spent, or nothing is known.
     """
-    pace = max((_pace(balances, now, window) for window in (DAY, WEEK)), default=0.0)
+    pace = credits_pace(balances, now)
     if not balances or pace <= 0:
         return None
     at, left = balances[-1]
     days = max(0.0, left - floor) / pace
     return at + timedelta(days=days) if days < LATEST_END / DAY else None
+
+
+def credits_pace(balances: Sequence[tuple[datetime, float]], now: datetime) -> float:
+    """Return how many credits a day went, in the last day or week, whichever is the more; 0 if that is not known."""
+    return max(_pace(balances, now, window) for window in (DAY, WEEK))
 
 
 def _pace(balances: Sequence[tuple[datetime, float]], now: datetime, window: timedelta) -> float:

@@ -11,11 +11,9 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
+from identifai_watch.core.alarms import DAY, credits_pace
 from identifai_watch.core.model import Media
 from identifai_watch.core.sidecar import timestamp
-
-DAY = timedelta(days=1)
-WEEK = 7 * DAY
 
 FURTHEST = timedelta(days=3650)
 """An end that is further away is none."""
@@ -107,9 +105,9 @@ def left(
 ) -> Left:
     """Reckon what is left, and how long it lasts at the pace of the last day or week, whichever is the faster.
 
-    ``balances`` are those of the last week, ascending; where they do not tell the pace, the posts do.
+    ``balances`` are ascending; where those of the last week do not tell the pace, the posts do.
     """
-    by_credits = max((_pace(balances, now, span) for span in (DAY, WEEK)), default=0.0)
+    by_credits = credits_pace(balances, now)
     by_posts = max(float(posts_of_day), posts_of_week / 7)
     basis, pace = (Basis.CREDITS, by_credits) if by_credits > 0 else (Basis.POSTS, by_posts)
     ends_at = None
@@ -144,13 +142,15 @@ def nothing(since: datetime, until: datetime) -> Costs:
     return Costs(since=since, until=until, lines=(), resent=0, spent=(), left=unused)
 
 
-def spent(balances: Sequence[Balance]) -> tuple[Spent, ...]:
-    """Return what went on each day, the newest first; what went between two looks counts for the day of the later.
+def spent(balances: Sequence[Balance], since: datetime) -> tuple[Spent, ...]:
+    """Return what went on each day since, the newest first; what went between two looks counts for that of the later.
 
     ``balances`` are ascending. What was spent and added between two looks is known as their difference alone.
     """
     went: dict[date, list[float]] = {}
     for (_, before), (at, after) in pairwise(balances):
+        if at < since:
+            continue
         of_day = went.setdefault(at.date(), [0.0, 0.0])
         of_day[0 if after < before else 1] += abs(before - after)
     return tuple(
@@ -201,12 +201,3 @@ def costs_json(costs: Costs) -> dict[str, Any]:
             "posts_per_day": rest.purse_whole,
         },
     }
-
-
-def _pace(balances: Sequence[Balance], now: datetime, window: timedelta) -> float:
-    """Return how many credits a day went within ``window``; what is known of less than a day counts as a day's."""
-    pairs = [(before, after) for before, after in pairwise(balances) if after[0] > now - window]
-    if not pairs:
-        return 0.0
-    went = sum(max(0.0, before[1] - after[1]) for before, after in pairs)
-    return went / (max(now - max(pairs[0][0][0], now - window), DAY) / DAY)

@@ -225,12 +225,12 @@ class Polls:
     # The balance.
 
     def _mind_balance(self, tx: Transaction, begun: int) -> None:
-        """Look at the balance when that may lift a pause, as it nears the floor, and to tell how fast it goes, if people want."""
+        """Look at the balance when that may lift a pause, as it nears the floor, and to tell how fast it goes."""
         shift, now = self._shift, self._shift.clock()
         account, uploads = budget.account(tx), begun - self._begun_at_balance
         has_floor = shift.limits.credits_floor > 0
         # How fast they go is told by what was sent: while nothing is, nothing is asked either.
-        is_reckoned = bool(shift.config.notify.credits_warn) and (uploads > 0 or self._balance_at is None)
+        is_reckoned = uploads > 0 or self._balance_at is None
         is_wanted = account.state is AccountState.OK and (
             ((has_floor or is_reckoned) and self._is_old(now))
             or (has_floor and self._is_spent(account, uploads))

@@ -2,14 +2,17 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from identifai_watch.core.alarms import WEEK, Alarm
+from identifai_watch.core.alarms import Alarm
 from identifai_watch.core.model import AnalysisState, File, FileState, Outcome
 from identifai_watch.ledger import rows
 from identifai_watch.ledger.schema import alarms, analyses, balances, files
+
+BALANCES_KEPT = timedelta(days=400)
+"""How long it is known what was spent on a day; at most six looks an hour are a small table."""
 
 _AT = sa.bindparam("before", type_=analyses.c.stuck_at.type)
 
@@ -67,8 +70,8 @@ def named(tx: sa.Connection, numbers: Collection[int]) -> list[File]:
 
 
 def note_balance(tx: sa.Connection, left: float, now: datetime) -> None:
-    """Write down the credits that are left, and forget what no pace is reckoned from any more."""
-    tx.execute(sa.delete(balances).where(sa.or_(balances.c.at < now - 2 * WEEK, balances.c.at >= now)))
+    """Write down the credits that are left, and forget what nobody will ask for any more."""
+    tx.execute(sa.delete(balances).where(sa.or_(balances.c.at < now - BALANCES_KEPT, balances.c.at >= now)))
     tx.execute(sa.insert(balances).values(at=now, credits=left))
 
 

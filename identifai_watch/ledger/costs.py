@@ -8,10 +8,11 @@ from datetime import UTC, date, datetime, time
 
 import sqlalchemy as sa
 
-from identifai_watch.core.costs import DAY, WEEK, Cost, Costs, left
+from identifai_watch.core.alarms import DAY, WEEK
+from identifai_watch.core.costs import Cost, Costs, left, spent
 from identifai_watch.core.gate import Limits
 from identifai_watch.core.model import Media
-from identifai_watch.ledger import budget
+from identifai_watch.ledger import alarms, budget
 from identifai_watch.ledger.schema import analyses, files, folders
 
 UNKNOWN = "(unknown)"
@@ -31,11 +32,12 @@ def costs(read: Transact, limits: Limits, since: datetime, now: datetime) -> Cos
     with read() as tx:
         account = budget.account(tx)
         day, week = posts_of(tx, now)
+        balances = alarms.balances_since(tx, min(since, now - WEEK))
         rest = left(
             balance=None
             if account.credits is None or account.credits_at is None
             else (account.credits_at, account.credits),
-            balances=(),
+            balances=balances,
             posts_of_day=day,
             posts_of_week=week,
             floor=limits.credits_floor,
@@ -44,7 +46,14 @@ def costs(read: Transact, limits: Limits, since: datetime, now: datetime) -> Cos
             now=now,
         )
     found = used(read, since, now)
-    return Costs(since=since, until=now, lines=found.lines, resent=found.resent, spent=(), left=rest)
+    return Costs(
+        since=since,
+        until=now,
+        lines=found.lines,
+        resent=found.resent,
+        spent=spent(balances, since),
+        left=rest,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
