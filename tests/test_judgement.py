@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from identifai_watch.cli import judgement, printing
+from identifai_watch.cli import judgement, paper
 from identifai_watch.core import findings
 from identifai_watch.core.findings import Findings
 from identifai_watch.core.model import Media
@@ -38,7 +38,7 @@ CLIP = {"start": 59.96, "end": 64.5, "verdict": VERDICT, "results": [RESULT]}
 def printed(found: Findings | None, words: Words = WORDS) -> str:
     """Return what a person reads in a pipe, 80 columns wide."""
     out = io.StringIO()
-    console = printing.console(out)
+    console = paper.console(out)
     console.width = 80
     console.print(judgement.told(words, found))
     return out.getvalue()

@@ -18,6 +18,7 @@ from identifai_watch.core.notices import MOST_WAITING
 from identifai_watch.simulator import Script
 from tests.field.clock import Clock
 from tests.harness import KEY, House, house, wait_for
+from tests.older import set_back
 from tests.receiving import Call, Receiver, receiving
 from tests.test_never_stale import told
 from tests.watching import folders, line, order, picture, quiet, says
@@ -312,7 +313,7 @@ def test_what_was_delivered_before_this_version_is_no_news(tmp_path: Path) -> No
             told(path, Outcome.ARTIFICIAL)
             receiver.wait(1)
             all_told(home)
-        set_back(home.home / "state" / "ledger.db")
+        set_back(home.home / "state" / "ledger.db", "0002")
         with home.daemon() as daemon:
             found = line(daemon, "a.png")
             assert found is not None
@@ -321,15 +322,6 @@ def test_what_was_delivered_before_this_version_is_no_news(tmp_path: Path) -> No
             quiet(daemon)
             all_told(home)
     assert 1 == len(receiver.calls)
-
-
-def set_back(ledger: Path) -> None:
-    """Make a ledger one of revision 0002 again."""
-    with sqlite3.connect(ledger) as connection:
-        for table in ("tellings", "notices", "flows", "alarms", "balances"):
-            connection.execute(f"DROP TABLE {table}")
-        connection.execute("ALTER TABLE files DROP COLUMN delivered_as")
-        connection.execute("UPDATE alembic_version SET version_num = '0002'")
 
 
 # Whom, of what, and how much.

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import RenderableType
 
-from identifai_watch.cli import cli, opening, printing, sums
+from identifai_watch.cli import cli, opening, paper, sums
 from identifai_watch.core.costs import Basis, Cost, Costs, Left, Spent
 from identifai_watch.core.model import Label, Media
 from identifai_watch.core.quality import Quality, Tally
@@ -103,7 +103,7 @@ def test_without_a_ledger_there_is_nothing_to_tell(tmp_path: Path) -> None:
 def printed(what: RenderableType) -> list[str]:
     """Return the lines that a person reads in a pipe, 80 columns wide."""
     out = io.StringIO()
-    console = printing.console(out)
+    console = paper.console(out)
     console.width = 80
     console.print(what)
     return out.getvalue().splitlines()
