@@ -10,6 +10,7 @@ from identifai_watch.core.model import AccountState, Label, Outcome
 from identifai_watch.daemon import Daemon
 from identifai_watch.simulator import Endpoint, Script
 from identifai_watch.simulator.script import Fault, FaultKind
+from tests.console import at
 from tests.field.clock import Clock
 from tests.harness import KEY, House, house, wait_for
 from tests.receiving import Receiver, receiving
@@ -27,8 +28,8 @@ def looked(daemon: Daemon, clock: Clock, seconds: float) -> None:
 
 
 def _has_looked(daemon: Daemon, since: object) -> bool:
-    at = daemon._lookout._looked_at
-    if at is None or at < since:  # type: ignore[operator]
+    last = daemon._lookout._looked_at
+    if last is None or last < since:  # type: ignore[operator]
         daemon._lookout._looked_at = None  # it looks with this round
         return False
     return not daemon._dispatch.notices.in_flight and not daemon._lookout._is_beating
@@ -235,6 +236,6 @@ def test_alarms_that_are_raised_are_listed(tmp_path: Path) -> None:
             assert [] == said(receiver)
             order(daemon, "pause", why="the desk is moving")
             looked(daemon, clock, 60)
-            (alarm,) = json.loads(home.command("notify", "waiting", "--json").stdout)["alarms"]
+            (alarm,) = json.loads(at(home, "notify", "waiting", "--json").out)["alarms"]
     assert "account/operator" == alarm["alarm"]
     assert "an operator paused it (the desk is moving)" in alarm["said"]

@@ -32,9 +32,12 @@ def alert(address: str, what: str, kind: Kind, title: str, text: str) -> Answer:
     }
     asset = apprise.AppriseAsset(app_id="identifai-watch", app_desc="identifai-watch", async_mode=False)
     told = apprise.Apprise(asset=asset)
-    if not told.add(address):
-        return Answer(trouble=f"{what} is no address that Apprise knows")
-    is_told = told.notify(
-        body=text or title, title=title, notify_type=kinds[kind], body_format=apprise.NotifyFormat.TEXT
-    )
+    try:
+        if not told.add(address):
+            return Answer(trouble=f"{what} is no address that Apprise knows")
+        is_told = told.notify(
+            body=text or title, title=title, notify_type=kinds[kind], body_format=apprise.NotifyFormat.TEXT
+        )
+    except Exception as error:  # noqa: BLE001 - a stranger's plugin: what it raises may show the address
+        return Answer(trouble=f"{what} was not told ({type(error).__name__})", again=True)
     return TOLD if is_told else Answer(trouble=f"{what} was not told", again=True)
