@@ -304,6 +304,22 @@ def test_a_decision_that_changes_the_outcome_is_told(tmp_path: Path) -> None:
     assert ["artificial"] == [call.document["outcome"] for call in receiver.calls]
 
 
+def test_an_end_between_a_decision_and_its_delivery_loses_no_news(tmp_path: Path) -> None:
+    """What was committed as the outcome and was not delivered yet is news all the same, when the next daemon delivers it."""
+    with receiving() as receiver, house(tmp_path, SCRIPT, more={"notify": {"webhook": receiver.url}}) as home:
+        with home.daemon():
+            told(picture(home.drop / "h.png", "h"), Outcome.HUMAN)
+        with sqlite3.connect(home.home / "state" / "ledger.db") as connection:
+            connection.execute(
+                "UPDATE files SET state = 'waiting', due = 1, outcome = 'artificial', decision = 'artificial', "
+                "decision_reason = 'seen it made', decided_by = 'anna', decided_at = 1"
+            )
+        with home.daemon():
+            told(home.drop / "h.png", Outcome.ARTIFICIAL)
+            receiver.wait(1)
+    assert ["artificial"] == [call.document["outcome"] for call in receiver.calls]
+
+
 def test_what_was_delivered_before_this_version_is_no_news(tmp_path: Path) -> None:
     """A ledger of the version before knows no notices: what is delivered again with the outcome that it had is told to nobody."""
     with receiving() as receiver, house(tmp_path, SCRIPT, more={"notify": {"webhook": receiver.url}}) as home:
