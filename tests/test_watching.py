@@ -114,6 +114,7 @@ def test_people_see_it_live_and_ctrl_c_ends_it(home: House) -> None:
     terminal.expect_exact("\x1b[?1049l")
     assert "\x1b[?25h" in terminal.before  # the cursor is back
     rest = terminal.read()
+    terminal.wait()
     terminal.close()
     assert (0, True, False) == (terminal.exitstatus, "delivered 1" in rest, "Traceback" in rest)
 

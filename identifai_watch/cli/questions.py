@@ -18,10 +18,10 @@ ACTIONS = [action.value for action in Action]
 EXISTING = [existing.value for existing in Existing]
 
 OF_FOLDER = "The folder to watch. It is made if it is not there."
-OF_ACTION = "sidecar: a JSON file beside it; move, copy: to a folder by verdict; record: none."
-OF_KEY = "From the user menu of identifAI's dashboard; kept where only you can read it:"
-OF_EXISTING = "hold: of many, all wait for your word; judge: all are paid for; ignore: none."
-"""What each question means, in a line of 80 columns."""
+OF_ACTION = "sidecar: a note beside it; move, copy: to a folder by verdict."
+OF_KEY = "From the user menu of identifAI's dashboard; kept, for you alone, in"
+OF_EXISTING = "hold: many wait for your word; judge: all are paid for; ignore: none."
+"""What each question means, in a line of a terminal of 80 columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

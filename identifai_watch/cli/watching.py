@@ -111,7 +111,7 @@ def _as_json(out: IO[str], outlook: Outlook, every: float) -> None:
 
 
 def _in_pipe(out: IO[str], outlook: Outlook, every: float) -> None:
-    """Write how things stand when something changed."""
+    """Write how things stand when something changed, one below the other."""
     from identifai_watch.cli import paper, printing  # noqa: PLC0415 - rich is for people, who wait 0.1 s longer
 
     told: Report | None = None
@@ -130,6 +130,9 @@ def _on_terminal(out: IO[str], outlook: Outlook, every: float) -> None:
     from identifai_watch.cli import paper, printing  # noqa: PLC0415 - likewise
 
     printer = paper.console(out)
+    if printer.is_dumb_terminal:  # it cannot be drawn over
+        _in_pipe(out, outlook, every)
+        return
     last = None
     with Live(console=printer, screen=True, auto_refresh=False) as live:
         for now, report in _reports(outlook, every):
