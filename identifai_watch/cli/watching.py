@@ -111,7 +111,7 @@ def _as_json(out: IO[str], outlook: Outlook, every: float) -> None:
 
 
 def _in_pipe(out: IO[str], outlook: Outlook, every: float) -> None:
-    """Write how things stand when something changed, one below the other."""
+    """Write how things stand whenever something changed, and else with each report, one below the other."""
     from identifai_watch.cli import paper, printing  # noqa: PLC0415 - rich is for people, who wait 0.1 s longer
 
     told: Report | None = None
