@@ -14,6 +14,7 @@ from identifai_watch import config
 from identifai_watch.config.effective import DEFAULT, Setting, effective
 from identifai_watch.config.models import Config
 from identifai_watch.config.tables import below, fields_of, takes_text
+from identifai_watch.config.values import ProxyAddress, WebAddress
 from identifai_watch.config.written import PREFIX
 from identifai_watch.core.model import Label, Media, Outcome
 from identifai_watch.errors import ConfigError, Exit
@@ -352,3 +353,19 @@ def test_a_path_that_is_no_text(write: Write) -> None:
     name = os.fsdecode(b"/data/\xe9")
     found = config.load(write(), {f"{PREFIX}FOLDER__X__PATH": name})
     assert b"/data/\xe9" == found.folders[0].root
+
+
+def test_every_address_that_may_be_a_secret_is_marked() -> None:
+    """What may hold a password or a token is kept out of every repr, and so of what is shown."""
+    secret = {_validator(kind) for kind in (WebAddress, ProxyAddress)}
+    found = [(name, field) for name, field in every_key() if secret & set(map(_function, field.metadata))]
+    assert len(found) >= 3
+    assert [] == [name for name, field in found if field.repr]
+
+
+def _validator(kind: Any) -> Any:
+    return _function(kind.__metadata__[0])
+
+
+def _function(part: Any) -> Any:
+    return getattr(part, "func", None)
