@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ import pytest
 from identifai_watch import previews
 from identifai_watch.config import default_cache
 from identifai_watch.core.model import Media
+from identifai_watch.folder.opening import FolderError, open_inside
 from identifai_watch.previews import Previews
 from identifai_watch.previews.cache import FAILED_SECONDS, Cache
 from identifai_watch.previews.thumbnails import _WAITING
@@ -182,6 +185,24 @@ def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:
         assert asking.thumbnail(sha256(1), Media.IMAGE, opening(), SOON) is not None
 
 
+def test_no_link_leads_out_of_the_folder(tmp_path: Path) -> None:
+    """Opened beneath its folder's root, as the page does it, a link shows nothing of what it leads to."""
+    folder = tmp_path / "drop"
+    (folder / "in").mkdir(parents=True)
+    (folder / "link.png").symlink_to(PNG)
+    (folder / "away").symlink_to(MEDIA)
+    shutil.copy(PNG, folder / "in" / "a.png")
+    root = os.fsencode(folder)
+    with asked(tmp_path / "cache") as asking:
+        for path in (b"link.png", b"away/sample.png"):
+            with pytest.raises(FolderError):
+                asking.thumbnail(sha256(1), Media.IMAGE, partial(open_inside, root, path), SOON)
+        assert (
+            asking.thumbnail(sha256(1), Media.IMAGE, partial(open_inside, root, b"in/a.png"), SOON)
+            is not None
+        )
+
+
 def test_a_file_that_cannot_be_read_is_tried_again(tmp_path: Path) -> None:
     """An error of the disk is no matter of the content: nothing is remembered."""
     with asked(tmp_path) as asking:
@@ -195,9 +216,11 @@ def test_the_process_ends_with_us(tmp_path: Path) -> None:
     program = f"""
 import os, sys
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from identifai_watch.previews import Previews
 from identifai_watch.core.model import Media
+from identifai_watch.folder.opening import FolderError, open_inside
 asking = Previews(Path({str(tmp_path)!r}), 1, seconds=100)
 reading, writing = os.pipe()
 asking.thumbnail(bytes(32), Media.IMAGE, lambda: os.open({str(PNG)!r}, os.O_RDONLY), timedelta(seconds=60))
@@ -324,6 +347,7 @@ import sys
 from pathlib import Path
 from identifai_watch.previews.cache import Cache
 from identifai_watch.core.model import Media
+from identifai_watch.folder.opening import FolderError, open_inside
 cache = Cache(Path({str(tmp_path)!r}), 1_000_000)
 for number in range(300):
     content = bytes([number % 256]) * 20_000
