@@ -167,9 +167,13 @@ def test_live_lists_follow_filters_and_pages(home: House) -> None:
         with browser.live("/live?view=file&id=1") as events:
             name, data = next(events)
         assert ("part", "file-body") == (name, data["id"])
-        for nothing in ("/live", "/live?view=x"):
-            with browser.live(nothing):
-                pass
+        for path, status in (
+            ("?view=files&outcome=x", 400),
+            ("?view=file&id=99", 404),
+            ("?view=x", 404),
+            ("", 404),
+        ):
+            assert status == browser.get(f"/live{path}").status_code
 
 
 def test_a_change_by_somebody_else_is_live(home: House) -> None:

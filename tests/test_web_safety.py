@@ -340,15 +340,29 @@ def test_the_proxy_names_users_and_their_file_says_what_they_may(home: House) ->
 # Media.
 
 
-@pytest.fixture
-def hall(tmp_path: Path) -> Iterator[tuple[House, Browser]]:
-    """Give a house of its own, whose files may be changed, and a browser at its page."""
-    with house(tmp_path) as one:
+@contextmanager
+def shown(place: Path) -> Iterator[tuple[House, Browser]]:
+    """Give a house with a picture and a film that were judged, and a browser at its page."""
+    with house(place) as one:
         one.put("sample.jpg", "a/picture.jpg")
         one.put("sample.mp4", "film.mp4")
         one.once()
         with served(one) as browser:
             yield one, browser
+
+
+@pytest.fixture(scope="module")
+def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Browser]]:
+    """Give a house whose files stay as they are."""
+    with shown(tmp_path_factory.mktemp("hall")) as found:
+        yield found
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Iterator[tuple[House, Browser]]:
+    """Give a house of one's own, whose files may be changed."""
+    with shown(tmp_path) as found:
+        yield found
 
 
 def of(one: House, name: str) -> int:
@@ -400,9 +414,9 @@ def test_what_is_no_part_is_told(hall: tuple[House, Browser]) -> None:
     assert (200, str(size)) == (head.status_code, head.headers["Content-Length"])
 
 
-def test_a_link_leads_nowhere(hall: tuple[House, Browser], tmp_path: Path) -> None:
+def test_a_link_leads_nowhere(workshop: tuple[House, Browser], tmp_path: Path) -> None:
     """A file or a directory that is swapped for a link is not followed out of the folder."""
-    home, browser = hall
+    home, browser = workshop
     secret = tmp_path / "elsewhere"
     secret.mkdir()
     original = home.drop / "a" / "picture.jpg"
@@ -419,9 +433,9 @@ def test_a_link_leads_nowhere(hall: tuple[House, Browser], tmp_path: Path) -> No
     assert browser.get(path).status_code in {404, 503}
 
 
-def test_another_file_in_its_place_is_not_shown(hall: tuple[House, Browser]) -> None:
+def test_another_file_in_its_place_is_not_shown(workshop: tuple[House, Browser]) -> None:
     """What was changed since it was judged is not shown beside that verdict."""
-    home, browser = hall
+    home, browser = workshop
     home.put("sample.png", "a/picture.jpg")
     answer = browser.get(f"/files/{of(home, 'picture.jpg')}/original")
     assert (409, True) == (answer.status_code, "changed since" in answer.text)

@@ -10,6 +10,7 @@ import pytest
 
 from identifai_watch.core.model import Label
 from identifai_watch.simulator import Script, Scripted
+from identifai_watch.web import listing
 from tests.browsing import Browser, served
 from tests.harness import MEDIA, House, house
 
@@ -220,3 +221,23 @@ def test_what_is_not_there_is_not_found(browser: Browser, path: str) -> None:
     answer = browser.get(path)
     assert 404 == answer.status_code
     assert 'href="/"' in answer.text
+
+
+def test_a_text_is_looked_for_as_long_as_there_is_time(
+    home: House, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the time is over before the page is full it says how far it looked, and the next page goes on from there."""
+    monkeypatch.setattr(listing, "PIECE", 2)
+    monkeypatch.setattr(listing, "LOOK_SECONDS", 0.0)
+    path, found, pages = "/files?text=sample", [], 0
+    while True:
+        page = browser.seen(path)
+        found += page.rows()
+        pages += 1
+        if not page.has("older"):
+            break
+        assert "there are older ones" in page.text("looked-to")
+        assert "Look further back" == page.text("older")
+        path = page.one(r'id="older" rel="next" href="([^"]+)"')
+    assert pages > 2
+    assert {line.file.id for line in home.lines() if b"sample" in line.file.path} == set(found)

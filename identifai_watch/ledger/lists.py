@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from identifai_watch.core.model import AnalysisState, Choice, FileState, Media, Outcome
-from identifai_watch.ledger import rows, views
+from identifai_watch.ledger import views
 from identifai_watch.ledger.schema import EPOCH, Instant, analyses, answers, files, folders
 from identifai_watch.ledger.views import Line
 
@@ -57,12 +57,16 @@ class Wanted:
     to_review: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Name:
-    """What a file is called, and its place in the list."""
+Name = tuple[int, int, bytes, bytes]
+"""Where a file stands in the list, in microseconds since 1970 and by its number, its parent and its name.
 
-    spot: Spot
-    path: bytes
+A plain tuple: who looks for a text takes a million of them.
+"""
+
+
+def spot_of(name: Name) -> Spot:
+    """Return the place in the list that a name has."""
+    return Spot(noticed_at=EPOCH + name[0] * _MICROSECOND, id=name[1])
 
 
 def spot(cursor: str) -> Spot:
@@ -90,11 +94,9 @@ def page(tx: sa.Connection, wanted: Wanted, *, after: Spot | None, limit: int) -
 
 def names(tx: sa.Connection, wanted: Wanted, *, after: Spot | None, limit: int) -> list[Name]:
     """Return what the next ``limit`` files behind ``after`` are called, for whoever looks for a text in that."""
-    query = _spots(wanted, after, files.c.noticed_at, files.c.id, files.c.parent, files.c.name).limit(limit)
-    return [
-        Name(spot=Spot(noticed_at=at, id=number), path=rows.join(parent, name))
-        for at, number, parent, name in tx.execute(query)
-    ]
+    at = sa.type_coerce(files.c.noticed_at, sa.Integer)
+    query = _spots(wanted, after, at, files.c.id, files.c.parent, files.c.name).limit(limit)
+    return [tuple(row) for row in tx.execute(query)]
 
 
 def lines_of(tx: sa.Connection, ids: Sequence[int]) -> list[Line]:
@@ -160,7 +162,7 @@ def has_heatmap(tx: sa.Connection, analysis_id: int) -> bool:
     return bool(tx.execute(query).scalar())
 
 
-def _spots(wanted: Wanted, after: Spot | None, *columns: sa.Column[Any]) -> sa.Select[Any]:
+def _spots(wanted: Wanted, after: Spot | None, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
     query = sa.select(*columns).where(*_which(wanted)).order_by(files.c.noticed_at.desc(), files.c.id.desc())
     if after is None:
         return query

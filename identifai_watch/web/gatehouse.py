@@ -60,12 +60,21 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visitor:
-    """Who asks: ``name`` stands in the history, None if nobody knows; ``token`` makes a form one of ours."""
+    """Who asks: ``name`` stands in the history, None if nobody knows; ``token`` makes a form one of ours.
+
+    ``is_named`` is whether somebody vouches for that name: a token, or a trusted proxy.
+    """
 
     name: str | None
     role: Role
     token: str = ""
     has_session: bool = False
+    is_named: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether nobody is named, and the request is from this machine."""
+        return self.name == LOCAL and not self.is_named
 
     @property
     def may_edit(self) -> bool:
@@ -154,7 +163,7 @@ class Gatehouse:
             if len(named) == 1 and _NAMED.fullmatch(named[0]):
                 user = None if path is None else await anyio.to_thread.run_sync(users.named, path, named[0])
                 role = Role.EDIT if path is None else Role.VIEW if user is None else user.role
-                return Visitor(name=shown(named[0]), role=role)
+                return Visitor(name=shown(named[0]), role=role, is_named=True)
             if path is None:
                 return Visitor(name=None, role=Role.VIEW)
         if path is not None:
@@ -174,15 +183,15 @@ class Gatehouse:
             return None
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            user = await anyio.to_thread.run_sync(users.with_token, path, token.strip())
-            return None if user is None else Visitor(name=user.name, role=user.role)
+            user = await users.with_token(path, token.strip())
+            return None if user is None else Visitor(name=user.name, role=user.role, is_named=True)
         cookie = _cookies(headers).get(sessions.COOKIE, "")
         named = (
             await anyio.to_thread.run_sync(users.named, path, sessions.name_in(cookie)) if cookie else None
         )
         if named is None or not sessions.is_good(cookie, named, utc_now()):
             return None
-        return Visitor(name=named.name, role=named.role, has_session=True)
+        return Visitor(name=named.name, role=named.role, is_named=True, has_session=True)
 
     def _token(self, visit: str, name: str | None) -> str:
         about = f"{visit}\n{name or ''}".encode("utf-8", "replace")

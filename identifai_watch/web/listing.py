@@ -142,21 +142,30 @@ def _with_content(ledger: Ledger, wanted: Filters) -> Found:
 def _with_text(ledger: Ledger, which: Wanted, text: str, after: Spot | None, limit: int) -> Found:
     """Return the files with a text in their path, as far as it can be looked in time."""
     ends_at = time.monotonic() + LOOK_SECONDS
-    numbers: list[Spot] = []
+    numbers: list[int] = []
+    plain = text.encode() if text.isascii() else None
     while True:
         with ledger.read() as tx:
             piece = lists.names(tx, which, after=after, limit=PIECE)
-        numbers += [name.spot for name in piece if text in folded(shown(name.path))]
+        numbers += [number for _, number, parent, name in piece if _has(text, plain, parent + b"/" + name)]
         is_over = len(piece) < PIECE
         if is_over or len(numbers) > limit or time.monotonic() >= ends_at:
             break
-        after = piece[-1].spot
+        after = lists.spot_of(piece[-1])
     with ledger.read() as tx:
-        lines = lists.lines_of(tx, [spot.id for spot in numbers[: limit + 1]])
+        lines = lists.lines_of(tx, numbers[: limit + 1])
     found = _page(lines, limit)
     if found.next is not None or is_over:
         return found
-    return replace(found, next=piece[-1].spot, looked_to=piece[-1].spot)
+    last = lists.spot_of(piece[-1])
+    return replace(found, next=last, looked_to=last)
+
+
+def _has(text: str, plain: bytes | None, path: bytes) -> bool:
+    """Tell whether a path holds a text; most paths, and ``plain`` texts, are ASCII, and a million are asked."""
+    if path.isascii():
+        return plain is not None and plain in path.lower()
+    return text in folded(shown(path))
 
 
 def _page(lines: list[Line], limit: int) -> Found:

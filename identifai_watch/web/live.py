@@ -8,6 +8,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +19,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from identifai_watch.errors import LedgerError
+from identifai_watch.errors import WatchError
 from identifai_watch.web import listing, one_file, pages, rendering, sections
 from identifai_watch.web.listing import Filters
 from identifai_watch.web.now import now
-from identifai_watch.web.page import Page, utc_now
+from identifai_watch.web.page import Page, UnknownFileError, utc_now
 from identifai_watch.web.sections import Row
 
 LOOK_SECONDS = 0.5
@@ -101,7 +102,7 @@ class View:
             case "file":
                 return list(self._file())
             case _:
-                return []
+                raise UnknownFileError("there is no such view")
 
     def _now(self) -> Iterator[Event]:
         current = now(self.page, utc_now())
@@ -118,9 +119,10 @@ class View:
 
     def _file(self) -> Iterator[Event]:
         number = self.query.get("id", "")
-        if number.isascii() and number.isdigit() and len(number) < 19:
-            line = self.page.line(int(number))
-            yield from self._part("file-body", one_file.body(self.page, line, may_edit=self.may_edit))
+        if not (number.isascii() and number.isdigit() and len(number) < 19):
+            raise UnknownFileError("there is no such file")
+        line = self.page.line(int(number))
+        yield from self._part("file-body", one_file.body(self.page, line, may_edit=self.may_edit))
 
     def _part(self, name: str, html: str) -> Iterator[Event]:
         if self.shown.get(name) != html:
@@ -147,31 +149,34 @@ async def live(request: Request) -> Response:
         query=request.query_params,
         may_edit=rendering.visitor(request).may_edit,
     )
+    first = await anyio.to_thread.run_sync(
+        view.news
+    )  # what cannot be shown is refused before anything is sent
     headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-    return StreamingResponse(_sent(request, pulse, view), media_type="text/event-stream", headers=headers)
+    sent = _sent(request, pulse, view, first)
+    return StreamingResponse(sent, media_type="text/event-stream", headers=headers)
 
 
-async def _sent(request: Request, pulse: Pulse, view: View) -> AsyncIterator[str]:
+async def _sent(request: Request, pulse: Pulse, view: View, news: list[Event]) -> AsyncIterator[str]:
+    """Send ``news``, then what changes, until the browser or this server goes away."""
     closing: asyncio.Event = request.app.state.closing
     pulse.watched += 1
-    ends_at, beats = time.monotonic() + LASTS_SECONDS, -1
+    ends_at, beats, took = time.monotonic() + LASTS_SECONDS, -1, 0.0
     try:
         yield "retry: 3000\n\n"
         while time.monotonic() < ends_at and not closing.is_set():
-            began = time.monotonic()
-            try:
-                news = await anyio.to_thread.run_sync(view.news)
-            except LedgerError:
-                news = []  # away for a moment: the next look tells
             for name, data in news:
                 yield f"event: {name}\ndata: {json.dumps(data)}\n\n"
-            rests = max(LEAST_SECONDS, SHARE * (time.monotonic() - began))
-            with anyio.move_on_after(rests):
+            with anyio.move_on_after(max(LEAST_SECONDS, SHARE * took)):
                 await closing.wait()
             seen = beats
             beats = await pulse.after(seen, QUIET_SECONDS)
             if beats == seen:
                 yield ": all as it was\n\n"
+            began = time.monotonic()
+            with suppress(WatchError):  # the ledger is away for a moment: the next look tells
+                news = await anyio.to_thread.run_sync(view.news)
+            took = time.monotonic() - began
     finally:
         pulse.watched -= 1
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,7 +13,7 @@ from identifai_watch.core.explaining import Explanation
 from identifai_watch.core.findings import Findings
 from identifai_watch.core.lifecycle import SETTLED
 from identifai_watch.core.model import Analysis, File, FileState, Media
-from identifai_watch.core.sidecar import shown, timestamp
+from identifai_watch.core.sidecar import shown
 from identifai_watch.ledger import lists, views
 from identifai_watch.ledger.views import Line
 from identifai_watch.web import drawing, originals, rendering, words
@@ -139,6 +140,11 @@ def _explanation(page: Page, line: Line) -> Explanation | None:
     return explaining.of_row(line.file, line.analysis, around)
 
 
+def _told(at: datetime | None) -> str | None:
+    """Return an instant to the second; the sidecar has it whole."""
+    return None if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def _facts(page: Page, file: File, analysis: Analysis | None) -> Iterator[tuple[str, str]]:
     """Give what is known of a file, name by name; what is not is left out."""
     place = overview.lies_at(page.config(), file)
@@ -149,11 +155,11 @@ def _facts(page: Page, file: File, analysis: Analysis | None) -> Iterator[tuple[
         ("Kind", file.media),
         ("Size", f"{file.fingerprint.size:,} bytes"),
         ("SHA-256", None if file.sha256 is None else file.sha256.hex()),
-        ("Noticed", timestamp(file.noticed_at)),
-        ("Hashed", timestamp(file.hashed_at)),
-        ("Submitted", None if analysis is None else timestamp(analysis.submitted_at)),
-        ("Judged", None if analysis is None else timestamp(analysis.judged_at)),
-        ("Delivered", timestamp(file.delivered_at)),
+        ("Noticed", _told(file.noticed_at)),
+        ("Hashed", _told(file.hashed_at)),
+        ("Submitted", None if analysis is None else _told(analysis.submitted_at)),
+        ("Judged", None if analysis is None else _told(analysis.judged_at)),
+        ("Delivered", _told(file.delivered_at)),
         ("Identifier", None if analysis is None else analysis.identifier),
         ("Edition", None if analysis is None or not analysis.edition else analysis.edition),
         ("Options", None if analysis is None or analysis.options in {"", "{}"} else analysis.options),

@@ -4,6 +4,7 @@ One line a user, ``NAME:ROLE:scrypt:N:R:P:SALT:HASH``. A token is made here and 
 opens anything. The file is read again when it changes, so that a user who is taken out of it is out at once.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from threading import Lock
+
+import anyio.to_thread
 
 from identifai_watch.core.sidecar import shown
 from identifai_watch.errors import RefusedError
@@ -144,6 +147,7 @@ class Users:
 
     def __init__(self) -> None:
         self._lock = Lock()
+        self._turn = asyncio.Semaphore(1)
         self._mark: object = None
         self._users: dict[str, User] = {}
         self._known: dict[bytes, str] = {}
@@ -152,20 +156,26 @@ class Users:
         """Return the user of that name."""
         return self._of(path).get(name)
 
-    def with_token(self, path: Path, token: str) -> User | None:
-        """Return whose token this is; None if it is nobody's."""
+    async def with_token(self, path: Path, token: str) -> User | None:
+        """Return whose token this is; None if it is nobody's.
+
+        One is looked at at a time: each takes memory and time, anybody may ask, and no thread is to wait for that.
+        """
+        async with self._turn:
+            return await anyio.to_thread.run_sync(self._holder, path, token)
+
+    def _holder(self, path: Path, token: str) -> User | None:
         users = self._of(path)
         mark = hashlib.sha256(token.encode("utf-8", "replace")).digest()
-        with self._lock:  # one at a time: each takes memory and time, and anybody may ask
-            if mark in self._known:
-                return users.get(self._known[mark])
-            user = users.get(token.rpartition(".")[0])
-            if not (user or _NOBODY).has(token) or user is None:
-                return None
-            if len(self._known) >= _KNOWN_TOKENS:
-                self._known.clear()
-            self._known[mark] = user.name
-            return user
+        if mark in self._known:
+            return users.get(self._known[mark])
+        user = users.get(token.rpartition(".")[0])
+        if not (user or _NOBODY).has(token) or user is None:
+            return None
+        if len(self._known) >= _KNOWN_TOKENS:
+            self._known.clear()
+        self._known[mark] = user.name
+        return user
 
     def _of(self, path: Path) -> dict[str, User]:
         """Return the users of the file, read again if it is another than it was."""

@@ -254,7 +254,7 @@ async def login(request: Request) -> Response:
     user = None
     if web.users_file is not None:
         token = form.get("key", "").strip()[:300]
-        user = await anyio.to_thread.run_sync(page.users.with_token, web.users_file, token)
+        user = await page.users.with_token(web.users_file, token)
     if user is None:
         page.log.warning("login refused", peer=request.client.host if request.client else None)
         return rendering.page(
