@@ -34,8 +34,15 @@ if (heat && heatmap) {
   show();
 }
 
-// Boxes that are told in pixels lie right once it is known how many the picture has.
+// A picture of few pixels is shown larger, or nothing of it could be seen.
 const original = document.getElementById("original");
+if (original?.matches(".stack img")) {
+  const grow = () => { if (original.naturalWidth > 0 && original.naturalWidth < 320) original.width = 320; };
+  if (original.complete) grow();
+  original.addEventListener("load", grow);
+}
+
+// Boxes that are told in pixels lie right once it is known how many the picture has.
 const boxes = [...document.querySelectorAll("svg.boxes")];
 if (boxes.length && original) {
   const fit = () => {
