@@ -205,3 +205,16 @@ def test_other_commands_do_not_pay_for_the_page(home: House, words: list[str]) -
         check=False,
     )
     assert "set()" == ended.stderr.strip().splitlines()[-1]
+
+
+def test_who_looks_later_sees_what_is_there_then(home: House) -> None:
+    """What was made for those who looked before is not shown to somebody who comes when they are gone."""
+    home.put("sample.jpg")
+    home.once()
+    with served(home) as browser:
+        with browser.live("/live?view=files") as events:
+            assert [1] == next(events)[1]["order"]
+        home.put("sample.png")
+        home.once()
+        with browser.live("/live?view=files") as events:
+            assert [2, 1] == next(events)[1]["order"]

@@ -15,7 +15,7 @@ from identifai_watch.core.model import Choice
 from identifai_watch.ledger import Ledger, views
 from identifai_watch.web import users
 from identifai_watch.web.users import Role
-from tests.browsing import Browser, served
+from tests.browsing import Browser, Seen, served
 from tests.console import at
 from tests.harness import House, house
 
@@ -288,7 +288,8 @@ def test_the_file_of_users_holds_no_token(home: House) -> None:
         assert told.out.strip().partition(".")[2] not in text
         assert 0o600 == (home.home / "users").stat().st_mode & 0o777
         assert ["ann  edit", "bob  view", "eve  view"] == at(home, "web", "users").out.splitlines()
-        assert 1 == at(home, "web", "add-user", "a b", "--role", "view").status
+        for name in ("a b", "daemon", "Page"):
+            assert 1 == at(home, "web", "add-user", name, "--role", "view").status
         (home.home / "users").chmod(0o666)
         assert "anybody may write to it" in at(home, "web", "users").err
 
@@ -327,6 +328,21 @@ def test_two_names_are_none(home: House) -> None:
             said = b"".join(iter(lambda: connection.recv(65536), b""))
         assert b"200 OK" in said
         assert b"/files/1/decide" not in said
+
+
+def test_a_proxys_names_are_told_as_they_are(home: House) -> None:
+    """A name may be written in any script; nobody is called what the history calls the daemon or this machine."""
+    with served(home, user_header="X-Remote-User", trusted_proxies=["127.0.0.1"]) as browser:
+        for name, expected in (
+            ("Jörg", "Jörg"),
+            ("李明", "李明"),
+            ("daemon", None),
+            ("Page", None),
+            ("a\tb", None),
+        ):
+            sent = {"X-Remote-User": name.encode(), "Host": "localhost"}
+            page = Seen(browser.session.get(f"{browser.url}/now", headers=sent, timeout=20).text)
+            assert expected == (page.text("visitor") if page.has("visitor") else None)
 
 
 def test_the_proxy_names_users_and_their_file_says_what_they_may(home: House) -> None:

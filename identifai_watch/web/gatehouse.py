@@ -10,6 +10,7 @@ import hmac
 import ipaddress
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -25,7 +26,7 @@ from identifai_watch.core.sidecar import shown
 from identifai_watch.errors import RefusedError
 from identifai_watch.web import sessions
 from identifai_watch.web.page import Page, utc_now
-from identifai_watch.web.users import Role
+from identifai_watch.web.users import RESERVED, Role
 
 VISIT = "identifai_visit"
 """The cookie by which a form is known to be one that we gave to this browser."""
@@ -159,11 +160,11 @@ class Gatehouse:
         users, path = self._page.users, web.users_file
         is_proxy = peer is not None and any(peer in network for network in web.proxies)
         if web.user_header and is_proxy:
-            named = headers.getlist(web.user_header)
-            if len(named) == 1 and _NAMED.fullmatch(named[0]):
-                user = None if path is None else await anyio.to_thread.run_sync(users.named, path, named[0])
+            name = _named_by(headers.getlist(web.user_header))
+            if name is not None:
+                user = None if path is None else await anyio.to_thread.run_sync(users.named, path, name)
                 role = Role.EDIT if path is None else Role.VIEW if user is None else user.role
-                return Visitor(name=shown(named[0]), role=role, is_named=True)
+                return Visitor(name=shown(name), role=role, is_named=True)
             if path is None:
                 return Visitor(name=None, role=Role.VIEW)
         if path is not None:
@@ -211,6 +212,17 @@ class Gatehouse:
             await send(message)
 
         return leave
+
+
+def _named_by(said: Sequence[str]) -> str | None:
+    """Return whom a proxy names, once, by a name that is somebody's; proxies write UTF-8 or Latin-1."""
+    if len(said) != 1:
+        return None
+    try:
+        name = said[0].encode("latin-1").decode()
+    except UnicodeError:
+        name = said[0]
+    return name if _NAMED.fullmatch(name) and name.lower() not in RESERVED else None
 
 
 def cookie(name: str, value: str, *, is_secure: bool, seconds: int | None = None) -> str:

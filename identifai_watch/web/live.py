@@ -1,16 +1,18 @@
 """What changed since the page was loaded, told while it is looked at (server-sent events).
 
 One watcher for all asks whether anybody wrote into the ledger. Whoever looks is then sent what looks otherwise than before:
-how things stand, and the rows of his list. No more than a tenth of the time goes into that, however large the ledger is.
+how things stand, and the rows of his list, each made once for all who look at the same. No more than a tenth of the time
+goes into that for anybody, however large the ledger is.
 """
 
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar, cast
 
 import anyio
 import anyio.to_thread
@@ -38,6 +40,32 @@ MOST = 64
 SHARE = 10
 
 Event = tuple[str, Any]
+Made = TypeVar("Made")
+
+
+class Shared:
+    """What one looks at another may look at too: it is made once between two beats."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._made: dict[object, object] = {}
+
+    def forget(self) -> None:
+        """Have all of it made anew."""
+        with self._lock:
+            self._made = {}
+
+    def get(self, key: object, make: Callable[[], Made]) -> Made:
+        """Return what was made under this key since the last beat, or make it."""
+        with self._lock:
+            made = self._made
+            if key in made:
+                return cast("Made", made[key])
+        found = make()
+        with self._lock:
+            if len(made) < MOST:
+                made[key] = found
+        return found
 
 
 class Pulse:
@@ -51,6 +79,7 @@ class Pulse:
         self._watcher: asyncio.Task[None] | None = None
         self._limit = anyio.CapacityLimiter(1)  # the ledger's version is for one thread at a time
         self.watched = 0
+        self.shared = Shared()
 
     async def after(self, beats: int, seconds: float) -> int:
         """Wait for a beat behind ``beats``, at most so long, and return how many there were."""
@@ -69,6 +98,7 @@ class Pulse:
             is_moving = self._page.moment is not None and self._page.moment().motions != ()
             if version != last or is_moving:
                 last = version
+                self.shared.forget()
                 async with self._beat:
                     self._beats += 1
                     self._beat.notify_all()
@@ -85,6 +115,7 @@ class View:
     page: Page
     query: QueryParams
     may_edit: bool
+    shared: Shared
     shown: dict[str, str] = field(default_factory=dict)
     orders: dict[str, list[int]] = field(default_factory=dict)
 
@@ -105,17 +136,22 @@ class View:
                 raise UnknownFileError("there is no such view")
 
     def _now(self) -> Iterator[Event]:
-        current = now(self.page, utc_now())
+        current = self.shared.get("now", lambda: now(self.page, utc_now()))
         yield from self._part("now-body", pages.now_html(current, may_edit=self.may_edit))
         yield from self._part("now-line", rendering.escaped(pages.now_line(current)))
         yield from self._part("review-count", rendering.escaped(pages.review_line(current.reviews)))
 
     def _reviews(self) -> Iterator[Event]:
-        yield from self._rows("reviews", sections.rows(sections.reviews(self.page).lines))
+        rows = self.shared.get("reviews", lambda: sections.rows(sections.reviews(self.page).lines))
+        yield from self._rows("reviews", rows)
 
     def _files(self, filters: Filters) -> Iterator[Event]:
-        found = listing.find(self.page.ledger, filters, after=listing.place(self.query))
-        yield from self._rows("files", sections.rows(found.lines))
+        after = listing.place(self.query)
+
+        def rows() -> list[Row]:
+            return sections.rows(listing.find(self.page.ledger, filters, after=after).lines)
+
+        yield from self._rows("files", self.shared.get((filters, after), rows))
 
     def _file(self) -> Iterator[Event]:
         number = self.query.get("id", "")
@@ -144,10 +180,13 @@ async def live(request: Request) -> Response:
     pulse: Pulse = request.app.state.pulse()
     if pulse.watched >= MOST:
         return PlainTextResponse("Too many look at once; reload to see what changed.\n", 503)
+    if not pulse.watched:
+        pulse.shared.forget()  # nobody has looked whether it still holds
     view = View(
         page=request.app.state.page,
         query=request.query_params,
         may_edit=rendering.visitor(request).may_edit,
+        shared=pulse.shared,
     )
     first = await anyio.to_thread.run_sync(
         view.news

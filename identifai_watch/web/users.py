@@ -22,6 +22,9 @@ from identifai_watch.core.sidecar import shown
 from identifai_watch.errors import RefusedError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
+RESERVED = frozenset({"daemon", "page"})
+"""What stands in the history for the daemon, and for whoever sits at this machine: nobody is called so."""
+
 _COST = (1 << 14, 8, 1)
 _KNOWN_TOKENS = 1_000
 """Tokens that were found right are remembered by their digest, so that a machine that asks often is answered quickly."""
@@ -65,6 +68,8 @@ def made(name: str, role: Role) -> tuple[User, str]:
         raise RefusedError(
             f"{shown(name)!r} is no name of a user; write letters, digits and . _ @ + -, 64 at most"
         )
+    if name.lower() in RESERVED:
+        raise RefusedError(f"{name!r} stands for something else in the history; choose another name")
     token = f"{name}.{secrets.token_urlsafe(32)}"
     salt = secrets.token_bytes(16)
     return User(name=name, role=role, cost=_COST, salt=salt, secret=_hashed(token, salt, _COST)), token
