@@ -23,7 +23,7 @@ from identifai_watch.delivery import DeliveryError, Order, SourceChanged, Source
 from identifai_watch.folder.look import fingerprint
 from identifai_watch.folder.opening import FolderError, MissingError, UnavailableError, open_inside
 from identifai_watch.folder.pages import wake
-from identifai_watch.ledger.work import Delivery
+from identifai_watch.ledger.reading import Delivery
 
 CHANGED = "it changed since it was judged; its verdict is pending"
 """The reason of a pending outcome."""

@@ -31,13 +31,16 @@ from identifai_watch.ledger import (
     archive,
     budget,
     desk,
+    editions,
+    history,
     holds,
     intake,
+    reading,
     withdrawals,
     work,
 )
 from identifai_watch.ledger.desk import Command
-from identifai_watch.ledger.work import Step
+from identifai_watch.ledger.step import Step
 from identifai_watch.shift import Shift
 
 Answer = dict[str, Any]
@@ -115,12 +118,12 @@ def _pause(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
     name = arguments.get("folder")
     if name is not None:
         holds.pause(tx, _folder_id(tx, arguments), at=step.now, until=until, by=step.who, why=why)
-        work.record(tx, step, "paused", folder=name, why=why, until=said)
+        history.record(tx, step, "paused", folder=name, why=why, until=said)
         return {"state": AccountState.PAUSED, "folder": name}
     _, after = budget.advance_account(
         tx, Barred(PauseReason.OPERATOR, why, until=until), step.now, step.chance
     )
-    work.record(tx, step, "paused", why=why, until=said)
+    history.record(tx, step, "paused", why=why, until=said)
     return {"state": after.state}
 
 
@@ -130,10 +133,10 @@ def _resume(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer
     if name is not None:
         was_paused = holds.resume(tx, _folder_id(tx, arguments))
         if was_paused:
-            work.record(tx, step, "resumed", folder=name)
+            history.record(tx, step, "resumed", folder=name)
         return {"folder": name, "was_paused": was_paused}
     _, after = budget.advance_account(tx, Resumed(), step.now, step.chance)
-    work.record(tx, step, "resumed")
+    history.record(tx, step, "resumed")
     paused = [pause.folder for pause in holds.pauses(tx)]
     return {"state": after.state, "reason": after.reason, "folders_paused": paused}
 
@@ -143,12 +146,12 @@ def end_pauses(tx: Transaction, step: Step) -> list[str]:
     ended: list[str] = []
     if gate.is_over(budget.account(tx), step.now):
         budget.advance_account(tx, Resumed(), step.now, step.chance)
-        work.record(tx, step, "resumed", why="its time is over")
+        history.record(tx, step, "resumed", why="its time is over")
         ended.append("the account")
     for pause in holds.pauses(tx):
         if pause.until is not None and pause.until <= step.now:
             holds.resume(tx, pause.folder_id)
-            work.record(tx, step, "resumed", folder=pause.folder, why="its time is over")
+            history.record(tx, step, "resumed", folder=pause.folder, why="its time is over")
             ended.append(f"folder {pause.folder}")
     return ended
 
@@ -171,7 +174,7 @@ def _retry(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
     """Try again what is stuck or was refused; what stands elsewhere goes on there, and nothing is paid again."""
     retried = 0
     for file in _files(tx, arguments):
-        analysis = None if file.analysis_id is None else work.analysis(tx, file.analysis_id)
+        analysis = None if file.analysis_id is None else reading.analysis(tx, file.analysis_id)
         if file.state is FileState.SUPERSEDED:
             retried += withdrawals.take_back(tx, file, step)
             continue
@@ -208,8 +211,8 @@ def _decide(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer
     for file in _files(tx, arguments):
         if file.state in {FileState.WAITING, FileState.DELIVERED}:
             work.put_decision(tx, file.id, decision)
-            analysis = None if file.analysis_id is None else work.analysis(tx, file.analysis_id)
-            work.record(
+            analysis = None if file.analysis_id is None else reading.analysis(tx, file.analysis_id)
+            history.record(
                 tx, step, "decided", file=file, analysis=analysis, choice=choice, reason=decision.reason
             )
             work.advance_file(tx, file.id, Reopened(), step)
@@ -221,7 +224,7 @@ def _overridden(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> An
     """Take in that the vendor was told, and now forces a label for these bytes."""
     label = Label(arguments["label"])
     for file in _files(tx, arguments):
-        for analysis in [] if file.sha256 is None else work.analyses_of(tx, file.sha256):
+        for analysis in [] if file.sha256 is None else reading.analyses_of(tx, file.sha256):
             if analysis.verdict is not None:
                 work.advance(tx, analysis.id, Overridden(label), step)
     return {"forced": label}
@@ -246,7 +249,7 @@ def _rejudge(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answe
     again = 0
     for file in _files(tx, arguments):
         if file.analysis_id is not None and file.state in {FileState.WAITING, FileState.DELIVERED}:
-            again += work.new_edition(tx, file, step) is not None
+            again += editions.new_edition(tx, file, step) is not None
     return {"rejudged": again}
 
 
@@ -265,5 +268,5 @@ ORDERS: Mapping[str, Callable[[Transaction, Mapping[str, Any], Step], Answer]] =
 def _files(tx: Transaction, arguments: Mapping[str, Any]) -> list[File]:
     """Return the files that an order names, or all that wait for a person if it says so."""
     if arguments.get("stuck"):
-        return work.stuck_files(tx)
-    return [file for number in arguments.get("files", []) if (file := work.file(tx, number)) is not None]
+        return reading.stuck_files(tx)
+    return [file for number in arguments.get("files", []) if (file := reading.file(tx, number)) is not None]

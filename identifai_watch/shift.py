@@ -21,8 +21,8 @@ from identifai_watch.core.model import Media
 from identifai_watch.core.replies import Answer
 from identifai_watch.core.tally import Counted, Tally, status_of
 from identifai_watch.errors import LedgerError
-from identifai_watch.ledger import Ledger, Transaction, part, work
-from identifai_watch.ledger.work import Claimant, Step
+from identifai_watch.ledger import Ledger, Transaction, part, reading
+from identifai_watch.ledger.step import Claimant, Step
 from identifai_watch.workers import Workers
 
 Item = TypeVar("Item")
@@ -91,7 +91,7 @@ class Shift:
         kept = {key: of for key, of in self.learnt.items() if key[0] not in kinds}
         self.learnt = kept.copy()
         for media in kinds:
-            self.learnt |= polling.learn(media, work.durations(tx, media))
+            self.learnt |= polling.learn(media, reading.durations(tx, media))
 
     def together(
         self,

@@ -19,20 +19,21 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
+from identifai_watch.core.lifecycle import Policy
 from identifai_watch.errors import LaterError, LedgerError, RefusedError
 from identifai_watch.ledger import (
     REVISION,
     Ledger,
     backup,
     check,
+    history,
     intake,
     migrate,
     sqlite,
     trail,
     views,
-    work,
 )
-from identifai_watch.ledger.work import Policy, Step
+from identifai_watch.ledger.step import Step
 from tests.console import at, talk
 from tests.harness import House, house, wait_for
 
@@ -63,7 +64,7 @@ def ledger(original: Path, tmp_path: Path) -> Iterator[Ledger]:
     made = opened(path)
     with made.write() as tx:
         intake.folder(tx, "studio", "drop")
-        work.record(tx, STEP, "paused", why="the first line")
+        history.record(tx, STEP, "paused", why="the first line")
     yield made
     made.close()
 
@@ -172,13 +173,13 @@ def test_a_writer_neither_waits_for_a_copy_nor_begins_it_anew(
     """A daemon that writes at every step is not held up, and the copy is of the state at which it began."""
     with ledger.write() as tx:
         for number in range(600):
-            work.record(tx, STEP, "paused", why=f"{number} " * 4000)
+            history.record(tx, STEP, "paused", why=f"{number} " * 4000)
     steps = []
 
     def write(done: int, _pages: int) -> None:
         steps.append(done)
         with ledger.write() as tx:
-            work.record(tx, STEP, "paused", why="written meanwhile")
+            history.record(tx, STEP, "paused", why="written meanwhile")
 
     made = backup.make(path, tmp_path / "copy.db", write)
     assert sorted(set(steps)) == steps
@@ -228,7 +229,7 @@ def test_a_damaged_ledger_is_not_passed_off_as_a_backup(ledger: Ledger, path: Pa
     """What was copied is looked through before it gets its name."""
     with ledger.write() as tx:
         for number in range(300):
-            work.record(tx, STEP, "paused", why=f"{number} " * 200)
+            history.record(tx, STEP, "paused", why=f"{number} " * 200)
     ledger.close()
     damage(path)
     with pytest.raises(LedgerError, match=r"damaged|cannot be read"):
@@ -443,7 +444,7 @@ def test_check_names_what_is_wrong(home: House, what: str) -> None:
     """Each kind of damage has a line of its own and the status 1."""
     path = home.home / "state" / "ledger.db"
     with opened(path) as ledger, ledger.write() as tx:
-        work.record(tx, STEP, "paused", why="the first line")
+        history.record(tx, STEP, "paused", why="the first line")
         tx.exec_driver_sql("INSERT INTO requests (at, method) VALUES (1, 'GET')")
     script, said = TAMPERINGS[what]
     with closing(sqlite3.connect(path)) as connection:
@@ -459,7 +460,7 @@ def test_check_of_a_damaged_file_names_the_damage_or_cannot_open_it(home: House)
     path = home.home / "state" / "ledger.db"
     with opened(path) as ledger, ledger.write() as tx:
         for number in range(300):  # so long that the middle of the file is history alone
-            work.record(tx, STEP, "paused", why=f"{number} " * 2000)
+            history.record(tx, STEP, "paused", why=f"{number} " * 2000)
     damage(path)
     ended = at(home, "ledger", "check")
     assert (1, True) == (ended.status, "is not whole" in ended.out)
@@ -480,6 +481,6 @@ def test_check_does_not_disturb_a_daemon(home: House) -> None:
     with home.daemon() as daemon:
         home.sidecar(home.put("sample.jpg"))
         with daemon.shift.ledger.write() as tx:
-            work.record(tx, STEP, "paused", why="under way")
+            history.record(tx, STEP, "paused", why="under way")
             assert 0 == at(home, "ledger", "check").status
         wait_for(lambda: at(home, "ledger", "check").status == 0, "check finds nothing wrong")

@@ -15,10 +15,22 @@ from identifai_watch.core.events import Begun, Credited, Judged, Lost, Uploaded
 from identifai_watch.core.gate import Limits
 from identifai_watch.core.lifecycle import Policy
 from identifai_watch.core.model import Fingerprint, Label, Media, Verdict
-from identifai_watch.ledger import Ledger, Transaction, admission, alarms, budget, costs, intake, schema, work
+from identifai_watch.ledger import (
+    Ledger,
+    Transaction,
+    admission,
+    alarms,
+    budget,
+    costs,
+    editions,
+    intake,
+    reading,
+    schema,
+    work,
+)
 from identifai_watch.ledger.admission import Content
+from identifai_watch.ledger.step import Step
 from identifai_watch.ledger.whereabouts import Arrival
-from identifai_watch.ledger.work import Step
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -96,8 +108,8 @@ def test_what_is_judged_anew_counts_again_and_for_its_folder(ledger: Ledger) -> 
     """The older edition has no file any more; the newer one's says where it belonged."""
     with ledger.write() as tx:
         number = came(tx, "a.jpg", 1, NOW - DAY)
-        [file] = work.files_of(tx, number)
-        fresh = work.new_edition(tx, file, step(NOW - timedelta(hours=1)))
+        [file] = reading.files_of(tx, number)
+        fresh = editions.new_edition(tx, file, step(NOW - timedelta(hours=1)))
         assert fresh is not None
         for event in (Begun(), Uploaded("id-2")):
             work.advance(tx, fresh.id, event, step(NOW - timedelta(hours=1)))

@@ -28,8 +28,8 @@ from identifai_watch.core.model import Label
 from identifai_watch.errors import RefusedError
 from identifai_watch.evidence import bundle, checking
 from identifai_watch.evidence.case import Original, gather
-from identifai_watch.ledger import Ledger, passages, trail, views, work
-from identifai_watch.ledger.work import Step
+from identifai_watch.ledger import Ledger, history, passages, trail, views
+from identifai_watch.ledger.step import Step
 from identifai_watch.simulator import Script, Scripted
 from tests.console import Typed, at
 from tests.harness import KEY, SUFFIX, House, house
@@ -602,7 +602,7 @@ def test_each_day_has_a_passage_to_the_head_that_the_log_tells(desk: House, tmp_
             for day in (400, 401, 402, 402, 403):
                 step = Step(now=a_day(day), policy=Policy(), who="anna")
                 about = line.file if day in {400, 402} else None
-                work.record(tx, step, "looked", file=about, day=day)
+                history.record(tx, step, "looked", file=about, day=day)
         with ledger.read() as tx:
             told = [one for one in trail.lines(tx, about=line.file) if one.entry.event == "looked"]
             found = passages.passages(tx, told, a_day(410))

@@ -65,7 +65,9 @@ from identifai_watch.ledger import (
     budget,
     claims,
     desk,
+    editions,
     intake,
+    reading,
     rows,
     schema,
     tree,
@@ -75,8 +77,8 @@ from identifai_watch.ledger import (
 )
 from identifai_watch.ledger.admission import Content
 from identifai_watch.ledger.claims import TTL, Room
+from identifai_watch.ledger.step import Claimant, Step
 from identifai_watch.ledger.whereabouts import Arrival
-from identifai_watch.ledger.work import Claimant, Step
 
 Transaction = sa.Connection
 
@@ -175,7 +177,7 @@ def admitted(
 def analysis_of(tx: Transaction, file: File) -> Analysis:
     """Return the analysis of a file."""
     assert file.analysis_id is not None
-    return work.analysis(tx, file.analysis_id)
+    return reading.analysis(tx, file.analysis_id)
 
 
 def claim_upload(
@@ -203,7 +205,7 @@ def put_analysis(tx: Transaction, value: Analysis) -> None:
 
 def again(tx: Transaction, file: File) -> File:
     """Return a file as it is now."""
-    found = work.file(tx, file.id)
+    found = reading.file(tx, file.id)
     assert found is not None
     return found
 
@@ -212,7 +214,7 @@ def advanced(tx: Transaction, analysis: Analysis, *events: AnalysisEvent, second
     """Advance an analysis by events."""
     for event in events:
         assert work.advance(tx, analysis.id, event, at(seconds)) is not None
-    return work.analysis(tx, analysis.id)
+    return reading.analysis(tx, analysis.id)
 
 
 def judged(tx: Transaction, folder_id: int, path: bytes = b"a.jpg", mark: int = 1) -> tuple[File, Analysis]:
@@ -273,7 +275,7 @@ def test_an_analysis_comes_back_as_it_was_written(tx: Transaction, drop: int) ->
         verdict=VERDICT,
     )
     put_analysis(tx, full)
-    assert full == work.analysis(tx, analysis.id)
+    assert full == reading.analysis(tx, analysis.id)
 
 
 def test_a_file_comes_back_as_it_was_written(tx: Transaction, drop: int) -> None:
@@ -298,12 +300,12 @@ def test_a_file_comes_back_as_it_was_written(tx: Transaction, drop: int) -> None
         missing=1,
     )
     work.put_file(tx, full)
-    assert full == work.file(tx, file.id)
+    assert full == reading.file(tx, file.id)
 
 
 def test_a_number_that_no_file_has_is_none(tx: Transaction) -> None:
     """A command may name a file that never was."""
-    assert work.file(tx, 99) is None
+    assert reading.file(tx, 99) is None
 
 
 def test_a_folder_is_one_for_each_node_and_name(tx: Transaction, drop: int) -> None:
@@ -397,7 +399,7 @@ def test_other_bytes_at_the_same_path_are_another_file(tx: Transaction, drop: in
     new = admission.admit(tx, an_arrival(drop, fingerprint=OTHER_SHAPE), a_content(2), at())
     assert (FileState.SUPERSEDED, FileState.WAITING) == (again(tx, old).state, new.state)
     assert new == whereabouts.at_place(tx, drop, b"a.jpg")
-    assert work.analysis(tx, old_analysis.id).due is None
+    assert reading.analysis(tx, old_analysis.id).due is None
     assert [b"a.jpg"] == uploads(tx, drop)
 
 
@@ -521,7 +523,7 @@ def test_a_file_is_gone_when_two_scans_missed_it(tx: Transaction, drop: int) -> 
     file, analysis = admitted(tx, drop)
     assert [0, 1, 0] == [intake.missed(tx, drop, [b"a.jpg"], at()) for _ in range(3)]
     assert FileState.GONE is again(tx, file).state
-    assert work.analysis(tx, analysis.id).due is None
+    assert reading.analysis(tx, analysis.id).due is None
     assert [] == uploads(tx, drop)
 
 
@@ -532,7 +534,7 @@ def test_a_file_that_is_back_goes_on(tx: Transaction, drop: int) -> None:
         intake.missed(tx, drop, [b"a.jpg"], at())
     intake.seen(tx, drop, [b"a.jpg", b"unknown.jpg"], at(5))
     assert (FileState.WAITING, 0) == (again(tx, file).state, again(tx, file).missing)
-    assert NOW + 5 * SECOND == work.analysis(tx, analysis.id).due
+    assert NOW + 5 * SECOND == reading.analysis(tx, analysis.id).due
 
 
 def test_a_file_that_was_given_up_and_went_away_can_come_back(tx: Transaction, drop: int) -> None:
@@ -753,9 +755,9 @@ def test_whoever_lost_a_claim_cannot_write(tx: Transaction, drop: int) -> None:
     _, analysis = admitted(tx, drop)
     claim_upload(tx, ME, NOW, folder_ids=[drop])
     claim_upload(tx, ANOTHER, NOW + TTL, folder_ids=[drop])
-    before = work.analysis(tx, analysis.id)
+    before = reading.analysis(tx, analysis.id)
     assert work.advance(tx, analysis.id, Begun(), at(20), ME) is None
-    assert before == work.analysis(tx, analysis.id)
+    assert before == reading.analysis(tx, analysis.id)
     assert work.advance(tx, analysis.id, Begun(), at(20), ANOTHER) is not None
 
 
@@ -849,7 +851,7 @@ def test_only_what_nobody_asks_for_is_put_off(tx: Transaction, drop: int) -> Non
     advanced(tx, done, Judged(VERDICT, RAW), seconds=9)
     later = NOW + 60 * SECOND
     claims.put_off(tx, dict.fromkeys([asked.id, rest.id, done.id], later))
-    assert [asked.due, later, None] == [work.analysis(tx, row.id).due for row in (asked, rest, done)]
+    assert [asked.due, later, None] == [reading.analysis(tx, row.id).due for row in (asked, rest, done)]
     claims.put_off(tx, {})
 
 
@@ -909,8 +911,8 @@ def test_a_verdict_has_every_file_of_its_content_delivered(tx: Transaction, drop
     analysis = advanced(tx, analysis_of(tx, files[0]), Begun(), Uploaded("id-1"), Judged(VERDICT, RAW))
     assert [NOW + SECOND, NOW + SECOND, None] == [again(tx, file).due for file in files]
     assert RAW == views.raw_answer(tx, analysis.id)
-    assert [(analysis.size, SECOND * 0)] == work.durations(tx, Media.IMAGE)
-    assert [] == work.durations(tx, Media.VIDEO)
+    assert [(analysis.size, SECOND * 0)] == reading.durations(tx, Media.IMAGE)
+    assert [] == reading.durations(tx, Media.VIDEO)
 
 
 def test_a_refusal_by_the_api_has_its_files_delivered(tx: Transaction, drop: int) -> None:
@@ -941,7 +943,7 @@ def test_an_event_that_the_table_does_not_know_changes_nothing(tx: Transaction, 
     _, analysis = admitted(tx, drop)
     with pytest.raises(lifecycle.UnexpectedError):
         work.advance(tx, analysis.id, Pending(), at())
-    assert analysis == work.analysis(tx, analysis.id)
+    assert analysis == reading.analysis(tx, analysis.id)
 
 
 def test_a_decided_file_waits_for_its_verdict(tx: Transaction, drop: int) -> None:
@@ -966,14 +968,14 @@ def test_a_delivery_is_given_up_only_while_others_of_its_folder_succeed(tx: Tran
     work.advance_file(tx, other.id, Delivered(None, None), at(30))
     work.advance_file(tx, file.id, Undelivered("no space"), at(31))
     assert NOW + 31 * SECOND == again(tx, file).stuck_at
-    assert [file.id] == [one.id for one in work.stuck_files(tx)]
+    assert [file.id] == [one.id for one in reading.stuck_files(tx)]
 
 
 def test_a_rejudged_content_is_a_new_edition(tx: Transaction, drop: int) -> None:
     """It is paid again, for every file that has it; the earlier verdict is kept."""
     file = delivered(tx, drop)
     waiting, _ = admitted(tx, drop, b"copy.jpg")
-    fresh = work.new_edition(tx, file, at(9))
+    fresh = editions.new_edition(tx, file, at(9))
     assert fresh is not None
     assert (1, True, AnalysisState.QUEUED, NOW + 9 * SECOND) == (
         fresh.edition,
@@ -983,13 +985,13 @@ def test_a_rejudged_content_is_a_new_edition(tx: Transaction, drop: int) -> None
     )
     assert [fresh.id] * 2 == [again(tx, one).analysis_id for one in (file, waiting)]
     assert [1, 0] == [one.edition for one in views.editions_of(tx, fresh)]
-    assert work.new_edition(tx, again(tx, file), at(10)) is None
+    assert editions.new_edition(tx, again(tx, file), at(10)) is None
 
 
 def test_nothing_is_delivered_while_a_content_is_rejudged(tx: Transaction, drop: int) -> None:
     """A delivery that was due is not made from an analysis that has no verdict yet."""
     file, _ = judged(tx, drop)
-    work.new_edition(tx, file, at(9))
+    editions.new_edition(tx, file, at(9))
     assert [] == claims.claim_deliveries(tx, ME, NOW + DAY, drop, 10)
     assert again(tx, file).due is None
 
@@ -999,17 +1001,17 @@ def test_a_file_that_was_never_analysed_cannot_be_rejudged(tx: Transaction, drop
     admission.refuse(tx, an_arrival(drop), "too large", "rules 1", at())
     file = whereabouts.at_place(tx, drop, b"a.jpg")
     assert file is not None
-    assert work.new_edition(tx, file, at()) is None
+    assert editions.new_edition(tx, file, at()) is None
 
 
 def test_a_copy_of_a_rejudged_content_shares_the_newest_edition(tx: Transaction, drop: int) -> None:
     """What was judged anew is what holds."""
     file = delivered(tx, drop)
-    fresh = work.new_edition(tx, file, at(9))
+    fresh = editions.new_edition(tx, file, at(9))
     copy, _ = admitted(tx, drop, b"copy.jpg")
     assert fresh is not None
     assert fresh.id == copy.analysis_id
-    assert {file.analysis_id, fresh.id} == {one.id for one in work.analyses_of(tx, fresh.sha256)}
+    assert {file.analysis_id, fresh.id} == {one.id for one in reading.analyses_of(tx, fresh.sha256)}
 
 
 def test_what_was_delivered_wrongly_by_now_is_delivered_anew(tx: Transaction, drop: int) -> None:
@@ -1098,7 +1100,7 @@ def walked(tx: Transaction, folder_id: int, verb: str, path: bytes, mark: int, s
     """Take one step of a walk."""
     arrival = an_arrival(folder_id, path, fingerprint=replace(SHAPE, mtime_ns=mark), noticed_at=step.now)
     file = whereabouts.at_place(tx, folder_id, path)
-    analysis = None if file is None or file.analysis_id is None else work.analysis(tx, file.analysis_id)
+    analysis = None if file is None or file.analysis_id is None else reading.analysis(tx, file.analysis_id)
     match verb:
         case "admit":
             admission.admit(tx, arrival, a_content(mark, options=str(folder_id)), step)
@@ -1111,7 +1113,7 @@ def walked(tx: Transaction, folder_id: int, verb: str, path: bytes, mark: int, s
         case "seen":
             intake.seen(tx, folder_id, [path], step)
         case "rejudge" if file is not None:
-            work.new_edition(tx, file, step)
+            editions.new_edition(tx, file, step)
         case "retry" if file is not None:
             if analysis is not None:
                 work.advance(tx, analysis.id, Retried(), step)
@@ -1131,7 +1133,7 @@ def agreed(tx: Transaction, folder_id: int) -> None:
     """Hold every file of a folder against its analysis."""
     query = rows.select_files().where(schema.files.c.folder_id == folder_id)
     for file in [rows.file(row) for row in tx.execute(query)]:
-        state = None if file.analysis_id is None else work.analysis(tx, file.analysis_id).state
+        state = None if file.analysis_id is None else reading.analysis(tx, file.analysis_id).state
         duty = lifecycle.duty(file, state)
         if file.due is not None:
             assert duty is Duty.DELIVER
@@ -1218,7 +1220,7 @@ def test_the_account_is_one_row(tx: Transaction) -> None:
     assert (Account(), AccountState.PAUSED) == (before, after.state)
     assert after == budget.account(tx)
     budget.advance_account(tx, Healthy(), NOW, 0.5)
-    assert (NOW, NOW) == (budget.account(tx).succeeded_at, work.others_at(tx))
+    assert (NOW, NOW) == (budget.account(tx).succeeded_at, reading.others_at(tx))
 
 
 # The desk.

@@ -37,19 +37,19 @@ from identifai_watch.ledger import (
     lists,
     migrate,
     quality,
+    reading,
     rows,
     schema,
     sqlite,
     tree,
     views,
     whereabouts,
-    work,
 )
 from identifai_watch.ledger.admission import Content
 from identifai_watch.ledger.claims import Room
 from identifai_watch.ledger.lists import Spot, Wanted
+from identifai_watch.ledger.step import Claimant, Step
 from identifai_watch.ledger.whereabouts import Arrival
-from identifai_watch.ledger.work import Claimant, Step
 
 Statement = tuple[str, Any]
 
@@ -589,8 +589,8 @@ QUERIES: dict[str, Callable[[sa.Connection], object]] = {
     "missed": lambda tx: intake.missed(tx, 1, [b"1.jpg", b"notes.txt"], STEP),
     "reconsider": lambda tx: intake.reconsider(tx, 1, "other rules"),
     "forget_left": lambda tx: intake.forget_left(tx, 1, "other rules"),
-    "files_of": lambda tx: work.files_of(tx, 1),
-    "durations": lambda tx: work.durations(tx, Media.IMAGE),
+    "files_of": lambda tx: reading.files_of(tx, 1),
+    "durations": lambda tx: reading.durations(tx, Media.IMAGE),
     "sent": lambda tx: budget.sent(tx, "POST", NOW),
     "depart": lambda tx: budget.depart(tx, "POST", Limits(), NOW),
     "purse": lambda tx: budget.purse(tx, Limits(posts_per_day=10), NOW),
@@ -665,7 +665,7 @@ IN_PART = {"reviews", "held"}
 
 def the_file(tx: sa.Connection) -> File:
     """Return the file that people ask for."""
-    found = work.file(tx, 1)
+    found = reading.file(tx, 1)
     assert found is not None
     return found
 

@@ -16,8 +16,8 @@ from identifai_watch.core.tally import Tally, Took
 from identifai_watch.errors import Exit
 from identifai_watch.ledger import Ledger, Transaction, admission, intake, views
 from identifai_watch.ledger.admission import Content
+from identifai_watch.ledger.step import Step
 from identifai_watch.ledger.whereabouts import Arrival
-from identifai_watch.ledger.work import Step
 from identifai_watch.metrics import exposition
 from tests.harness import house
 from tests.test_report import REPORT

@@ -18,8 +18,8 @@ from identifai_watch.core.wording import Signs
 from identifai_watch.ledger import Ledger, Transaction, admission, intake, rows, schema, work
 from identifai_watch.ledger import quality as of_ledger
 from identifai_watch.ledger.admission import Content
+from identifai_watch.ledger.step import Step
 from identifai_watch.ledger.whereabouts import Arrival
-from identifai_watch.ledger.work import Step
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 

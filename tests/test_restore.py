@@ -15,9 +15,10 @@ from types import FrameType
 
 import pytest
 
+from identifai_watch.core.lifecycle import Policy
 from identifai_watch.errors import LaterError, LedgerError, RefusedError
-from identifai_watch.ledger import Ledger, backup, desk, intake, restore, sqlite, views, work
-from identifai_watch.ledger.work import Policy, Step
+from identifai_watch.ledger import Ledger, backup, desk, history, intake, restore, sqlite, views
+from identifai_watch.ledger.step import Step
 from identifai_watch.simulator import Endpoint
 from tests.console import at
 from tests.harness import House, house, wait_for
@@ -61,7 +62,7 @@ def made(original: Path, path: Path, folder: str) -> Path:
     with opened(path) as ledger, ledger.write() as tx:
         intake.folder(tx, "studio", folder)
         for number in range(20):
-            work.record(tx, STEP, "paused", why=f"{number} " * 1000)
+            history.record(tx, STEP, "paused", why=f"{number} " * 1000)
     return path
 
 

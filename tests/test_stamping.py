@@ -20,9 +20,9 @@ from structlog.testing import LogCapture
 from identifai_watch.core.lifecycle import Policy
 from identifai_watch.evidence import stamping
 from identifai_watch.evidence.stamping import StampError
-from identifai_watch.ledger import Ledger, passages, stamps, trail, work
+from identifai_watch.ledger import Ledger, history, passages, stamps, trail
 from identifai_watch.ledger.stamps import Stamp
-from identifai_watch.ledger.work import Step
+from identifai_watch.ledger.step import Step
 from tests.authority import Authority, authority
 from tests.console import at
 from tests.harness import House, house, wait_for
@@ -160,7 +160,7 @@ def every(home: House) -> list[Stamp]:
 def written(home: House, at_instant: datetime, *, why: str) -> bytes:
     """Write a line of history, and return the head after it."""
     with Ledger(home.ledger_url, node="here") as ledger, ledger.write() as tx:
-        work.record(tx, Step(now=at_instant, policy=Policy()), "paused", why=why)
+        history.record(tx, Step(now=at_instant, policy=Policy()), "paused", why=why)
         head = trail.head(tx)
     assert head is not None
     return head.digest
@@ -232,7 +232,7 @@ def test_a_lost_attempt_is_made_again(tmp_path: Path) -> None:
     with Ledger(f"sqlite:///{tmp_path}/state/ledger.db", node="here") as ledger, ledger.write() as tx:
         heads = []
         for day in range(2):
-            work.record(tx, Step(now=now + timedelta(days=day), policy=Policy()), "paused")
+            history.record(tx, Step(now=now + timedelta(days=day), policy=Policy()), "paused")
             head = trail.head(tx)
             assert head is not None
             heads.append(head)
@@ -255,7 +255,7 @@ def test_a_stamp_covers_all_before_it(tmp_path: Path) -> None:
     now = datetime(2026, 3, 1, 12, tzinfo=UTC)
     with Ledger(f"sqlite:///{tmp_path}/state/ledger.db", node="here") as ledger, ledger.write() as tx:
         for day in range(5):
-            work.record(tx, Step(now=now + timedelta(days=day), policy=Policy()), "paused")
+            history.record(tx, Step(now=now + timedelta(days=day), policy=Policy()), "paused")
             head = trail.head(tx)
             assert head is not None
             if day == 2:

@@ -32,8 +32,8 @@ from identifai_watch.core.lifecycle import Policy
 from identifai_watch.core.model import Label
 from identifai_watch.core.trail import BEGINNING, Entry
 from identifai_watch.daemon import Daemon
-from identifai_watch.ledger import Ledger, migrate, sqlite, trail, views, work
-from identifai_watch.ledger.work import Step
+from identifai_watch.ledger import Ledger, history, migrate, sqlite, trail, views
+from identifai_watch.ledger.step import Step
 from identifai_watch.shift import Shift
 from identifai_watch.simulator import Script
 from tests.console import at
@@ -410,9 +410,11 @@ def test_the_day_s_head_goes_to_the_log(tmp_path: Path) -> None:
 
     with house(tmp_path) as home, Ledger(home.ledger_url, node="here") as ledger:
         with ledger.write() as tx:
-            work.record(tx, Step(now=today - timedelta(days=1), policy=Policy()), "paused", why="yesterday")
+            history.record(
+                tx, Step(now=today - timedelta(days=1), policy=Policy()), "paused", why="yesterday"
+            )
             yesterday = trail.head(tx)
-            work.record(tx, Step(now=today, policy=Policy()), "resumed")
+            history.record(tx, Step(now=today, policy=Policy()), "resumed")
             last = trail.head(tx)
         assert yesterday is not None
         assert last is not None
@@ -437,7 +439,7 @@ def test_the_log_of_a_real_process_has_the_head(tmp_path: Path) -> None:
     """What the log says of the day before is what verify takes."""
     with house(tmp_path) as home:
         with Ledger(home.ledger_url, node="here") as ledger, ledger.write() as tx:
-            work.record(
+            history.record(
                 tx,
                 Step(now=datetime.now(UTC) - timedelta(days=1), policy=Policy()),
                 "paused",

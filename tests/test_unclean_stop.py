@@ -15,8 +15,8 @@ import pytest
 
 from identifai_watch.core.lifecycle import Policy
 from identifai_watch.errors import LedgerError
-from identifai_watch.ledger import Ledger, desk, sqlite, work
-from identifai_watch.ledger.work import Step
+from identifai_watch.ledger import Ledger, desk, history, sqlite
+from identifai_watch.ledger.step import Step
 from tests.console import at
 from tests.harness import KEY, House, house, wait_for
 from tests.watching import order
@@ -92,7 +92,7 @@ def damaged(home: House) -> Path:
     path = home.home / "state" / "ledger.db"
     with Ledger(home.ledger_url, node="test") as ledger, ledger.write() as tx:
         for number in range(300):
-            work.record(tx, Step(now=NOW, policy=Policy()), "paused", why=f"{number} " * 1000)
+            history.record(tx, Step(now=NOW, policy=Policy()), "paused", why=f"{number} " * 1000)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     size = path.stat().st_size

@@ -15,7 +15,7 @@ from identifai_watch.dispatch.missing import not_found
 from identifai_watch.errand import Ending
 from identifai_watch.errors import AccountError
 from identifai_watch.folder.look import ignore_sigio
-from identifai_watch.ledger import Ledger, Transaction, archive, intake, work
+from identifai_watch.ledger import Ledger, Transaction, archive, editions, intake, reading, work
 from identifai_watch.patrol import Patrol
 from identifai_watch.shift import Shift
 from identifai_watch.simulator import Endpoint, Fault, FaultKind
@@ -56,8 +56,8 @@ def test_two_files_of_one_content_are_rejudged_by_one_edition(tmp_path: Path) ->
 
     def do(tx: Transaction, drop: int) -> None:
         first, second = delivered(tx, drop), admitted(tx, drop, b"copy.jpg")[0]
-        assert work.new_edition(tx, first, at(9)) is not None
-        assert work.new_edition(tx, second, at(9)) is None
+        assert editions.new_edition(tx, first, at(9)) is not None
+        assert editions.new_edition(tx, second, at(9)) is None
 
     on_ledger(tmp_path, do)
 
@@ -67,16 +67,16 @@ def test_a_file_that_missed_an_edition_takes_it(tmp_path: Path) -> None:
 
     def do(tx: Transaction, drop: int) -> None:
         away, file = delivered(tx, drop, b"away.jpg"), admitted(tx, drop, b"copy.jpg")[0]
-        verdict = work.analysis(tx, file.analysis_id or 0).verdict
+        verdict = reading.analysis(tx, file.analysis_id or 0).verdict
         assert verdict is not None
         for seconds in (3, 4):
             intake.missed(tx, drop, [b"away.jpg"], at(seconds))
-        fresh = work.new_edition(tx, file, at(9))
+        fresh = editions.new_edition(tx, file, at(9))
         assert fresh is not None
         intake.seen(tx, drop, [b"away.jpg"], at(10))
-        assert work.new_edition(tx, again(tx, away), at(11)) is None, "it is still under way"
+        assert editions.new_edition(tx, again(tx, away), at(11)) is None, "it is still under way"
         judge(tx, fresh.id, Judged(verdict, b"{}"))
-        taken = work.new_edition(tx, again(tx, away), at(20))
+        taken = editions.new_edition(tx, again(tx, away), at(20))
         assert taken is not None
         assert (fresh.id, fresh.id) == (taken.id, again(tx, away).analysis_id)
         assert again(tx, away).due == NOW + 20 * SECOND
@@ -100,7 +100,7 @@ def test_what_is_stuck_is_found_once_whichever_way(tmp_path: Path) -> None:
         put_analysis(tx, replace(analysis, due=None, stuck_at=NOW))
         for file in (first, second):
             work.put_file(tx, replace(file, due=None, stuck_at=NOW))
-        assert [first.id, second.id] == [one.id for one in work.stuck_files(tx)]
+        assert [first.id, second.id] == [one.id for one in reading.stuck_files(tx)]
 
     on_ledger(tmp_path, do)
 
@@ -194,7 +194,7 @@ def test_a_moved_file_that_somebody_deleted_is_gone(tmp_path: Path) -> None:
 
         def state() -> bool:
             with daemon.shift.ledger.read() as tx:
-                now = work.file(tx, found.file.id)
+                now = reading.file(tx, found.file.id)
             return now is not None and now.state is FileState.GONE
 
         wait_for(state, "it is gone")

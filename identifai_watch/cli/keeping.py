@@ -19,9 +19,9 @@ from identifai_watch.core.lifecycle import Policy
 from identifai_watch.core.sidecar import shown
 from identifai_watch.core.words import files
 from identifai_watch.errors import Exit, LedgerError, RefusedError
-from identifai_watch.ledger import backup, check, prune, restore, work
+from identifai_watch.ledger import backup, check, history, prune, restore
 from identifai_watch.ledger.backup import Tell
-from identifai_watch.ledger.work import Step
+from identifai_watch.ledger.step import Step
 
 
 @click.group("ledger")
@@ -139,7 +139,7 @@ def restore_command(*, source: Path, yes: bool, config_path: Path | None, as_jso
         done = restore.restore(config.ledger.url, source, now=utc_now(), tell=tell)
     replaced = None if done.replaced is None else done.replaced.name
     with opened(config) as ledger, ledger.write() as tx:
-        work.record(tx, _step(), "restored", source=str(source), replaced=replaced)
+        history.record(tx, _step(), "restored", source=str(source), replaced=replaced)
     if as_json:
         said = {"replaced": None if done.replaced is None else str(done.replaced), "rows": done.copy.rows}
         click.echo(json.dumps(said))
@@ -225,7 +225,7 @@ def prune_command(*, before: datetime, dry_run: bool, config_path: Path | None, 
         else:
             found = prune.prune(ledger.write, before, now)
             with ledger.write() as tx:
-                work.record(tx, _step(), "pruned", before=before, **asdict(found))
+                history.record(tx, _step(), "pruned", before=before, **asdict(found))
     if as_json:
         click.echo(json.dumps(asdict(found)))
         return

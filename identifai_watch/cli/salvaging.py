@@ -19,7 +19,7 @@ from identifai_watch.folder.opening import FolderError, MissingError
 from identifai_watch.folder.sidecars import Found, sidecars
 from identifai_watch.ledger import Ledger, rebuild
 from identifai_watch.ledger.rebuild import Claim
-from identifai_watch.ledger.work import Step
+from identifai_watch.ledger.step import Step
 
 AT_ONCE = 500
 """Claims that are entered in one transaction."""

@@ -20,8 +20,8 @@ from identifai_watch.dispatch import missing
 from identifai_watch.dispatch.notices import Notices
 from identifai_watch.duties import Carried, Chosen, Place
 from identifai_watch.intake import Intake
-from identifai_watch.ledger import Transaction, claims, work
-from identifai_watch.ledger.work import Delivery as Due
+from identifai_watch.ledger import Transaction, claims, history, work
+from identifai_watch.ledger.reading import Delivery as Due
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
 
@@ -252,7 +252,7 @@ class Deliveries:
             shift.log.info("delivered", folder=file.folder, path=file.path, outcome=file.outcome, **where)
             if one.left_alone is not None:
                 shift.log.warning("xmp left alone", folder=file.folder, path=file.path, reason=one.left_alone)
-                work.record(tx, step, "left_alone", file=file, reason=one.left_alone)
+                history.record(tx, step, "left_alone", file=file, reason=one.left_alone)
             if one.file.delivered_at is None:
                 self._time(one.file, step.now)
             if file.outcome is not one.file.delivered_as:

@@ -4,7 +4,7 @@ from identifai_watch.core.events import Missed
 from identifai_watch.core.model import File
 from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, work
-from identifai_watch.ledger.work import Step
+from identifai_watch.ledger.step import Step
 
 
 def not_found(tx: Transaction, intake: Intake, file: File, step: Step) -> None:

@@ -33,8 +33,8 @@ from identifai_watch.core.polling import Turn
 from identifai_watch.core.tally import Took
 from identifai_watch.dispatch.standing import Standing
 from identifai_watch.duties import Balance, Polled
-from identifai_watch.ledger import Transaction, alarms, budget, claims, work
-from identifai_watch.ledger.work import Step
+from identifai_watch.ledger import Transaction, alarms, budget, claims, reading, work
+from identifai_watch.ledger.step import Step
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
 
@@ -293,5 +293,5 @@ class Polls:
 def _mind_presence(tx: Transaction, analysis_id: int, step: Step) -> None:
     """Let a content that is to be sent anew rest while no file has it: it counts as no upload to make."""
     present = {FileState.WAITING, FileState.DELIVERED}
-    if not any(file.state in present for file in work.files_of(tx, analysis_id)):
+    if not any(file.state in present for file in reading.files_of(tx, analysis_id)):
         work.advance(tx, analysis_id, Absent(), step)

@@ -1,11 +1,13 @@
 """The ledger: what is known of every file and content, what was paid for, and what was asked of the API.
 
 The only place that speaks SQL. ``Ledger`` opens it and hands out transactions; what is done inside one stands in
-``claims`` (who works on what), ``dues`` (until when there is nothing to do), ``work`` (transitions), ``admission`` (whole
+``claims`` (who works on what), ``dues`` (until when there is nothing to do), ``work`` (transitions, each a ``step``),
+``editions`` (contents judged anew), ``reading`` (rows as values), ``history`` (what it is told), ``admission`` (whole
 files), ``archive`` (what was there before), ``intake`` (what else the folders bring), ``moves``, ``whereabouts`` (which
 file stands for a path), ``tree`` (what a scan compares with), ``budget`` (requests and the account), ``desk`` (what
-operators ask for), ``views``, ``runs``, ``costs`` and ``quality`` (what people are shown). Each change is one transaction. How a ledger is kept over the years stands in ``backup``, ``restore``,
-``rebuild``, ``prune``, ``check`` and ``trail``.
+operators ask for), ``views``, ``runs``, ``costs`` and ``quality`` (what people are shown). Each change is one
+transaction. How a ledger is kept over the years stands in ``backup``, ``restore``, ``rebuild``, ``prune``, ``check``
+and ``trail``.
 """
 
 from collections.abc import Iterator

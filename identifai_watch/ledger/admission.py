@@ -16,10 +16,10 @@ from identifai_watch.core.model import (
     Interim,
     Media,
 )
-from identifai_watch.ledger import intake, moves, rows, whereabouts, work
+from identifai_watch.ledger import history, intake, moves, reading, rows, whereabouts, work
 from identifai_watch.ledger.schema import analyses
+from identifai_watch.ledger.step import Step
 from identifai_watch.ledger.whereabouts import Arrival
-from identifai_watch.ledger.work import Step
 
 _EDITIONS = (
     sa.select(*rows.ANALYSIS_COLUMNS)
@@ -78,7 +78,7 @@ def admit(tx: sa.Connection, arrival: Arrival, content: Content, step: Step) -> 
         missing=0,
     )
     work.put_file(tx, taken)
-    work.record_admitted(tx, step, [(taken, analysis)])
+    history.record_admitted(tx, step, [(taken, analysis)])
     _wake(tx, analysis, arrival, step)
     if not is_new:
         moves.mind_move_to(tx, taken, step)
@@ -127,10 +127,10 @@ def _admit_fresh(
     tx.execute(whereabouts.INSERT, values)
     admitted = whereabouts.at_places(tx, folder_id, [arrival.path for arrival, _ in whole])
     taken = [(admitted[arrival.path], known[content]) for arrival, content in whole]
-    work.record_admitted(tx, step, taken)
+    history.record_admitted(tx, step, taken)
     for (arrival, _), (file, analysis) in zip(whole, taken, strict=True):
         if file.duplicate or analysis.due is None:
-            _wake(tx, work.analysis(tx, analysis.id), arrival, step)
+            _wake(tx, reading.analysis(tx, analysis.id), arrival, step)
         if file.duplicate:
             moves.mind_move_to(tx, file, step)
     return admitted
@@ -194,7 +194,7 @@ def refuse(tx: sa.Connection, arrival: Arrival, reason: str, rules: str, step: S
         missing=0,
     )
     work.put_file(tx, refused)
-    work.record(tx, step, "refused here", file=refused, folder=row.folder, path=row.path, reason=reason)
+    history.record(tx, step, "refused here", file=refused, folder=row.folder, path=row.path, reason=reason)
 
 
 def _was_told(replaced: File | None) -> bool:

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from identifai_watch.core.model import File
-from identifai_watch.ledger import rows, whereabouts, work
+from identifai_watch.ledger import history, rows, whereabouts
 from identifai_watch.ledger.schema import EPOCH, analyses, files, folders
+from identifai_watch.ledger.step import Step
 from identifai_watch.ledger.whereabouts import Arrival
-from identifai_watch.ledger.work import Step
 
 # Literals, so that SQLite can prove that a partial index serves the query.
 _TO_ADMIT = sa.text(
@@ -77,7 +77,7 @@ def release(
     """Release held files, the newest first; ``newer_than`` is compared with their modification. Returns how many."""
     query = _releasable(folder_id, newer_than, limit)
     released = tx.execute(sa.update(files).where(files.c.id.in_(query)).values(held=False)).rowcount
-    work.record(tx, step, "released", files=released)
+    history.record(tx, step, "released", files=released)
     return released
 
 

@@ -13,9 +13,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Media
-from identifai_watch.ledger import rows, work
+from identifai_watch.ledger import reading, rows, work
+from identifai_watch.ledger.reading import Delivery
 from identifai_watch.ledger.schema import Instant, analyses, files
-from identifai_watch.ledger.work import PRESENT, Claimant, Delivery
+from identifai_watch.ledger.step import Claimant
+from identifai_watch.ledger.work import PRESENT
 
 TTL = timedelta(seconds=15)
 """How long a claim holds that is not renewed."""
@@ -254,7 +256,7 @@ def _claim_files(
 ) -> list[Delivery]:
     found = [rows.file(row) for row in tx.execute(query, values)]
     _claim(tx, files, [file.id for file in found], claimant, now)
-    return work.deliveries(tx, found)
+    return reading.deliveries(tx, found)
 
 
 def postpone_orphan(tx: sa.Connection, file_id: int, until: datetime) -> None:

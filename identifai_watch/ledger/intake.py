@@ -10,8 +10,8 @@ from identifai_watch.core.events import Expired, Missed, Seen, Stirred, Supersed
 from identifai_watch.core.model import File, FileState, Fingerprint, Interim
 from identifai_watch.ledger import moves, rows, whereabouts, work
 from identifai_watch.ledger.schema import files, folders, left
+from identifai_watch.ledger.step import Step
 from identifai_watch.ledger.whereabouts import Arrival
-from identifai_watch.ledger.work import Step
 
 _LEFT = sa.select(left).where(whereabouts.in_directory(left))
 _UNLEAVE = sa.delete(left).where(whereabouts.in_directory(left))

@@ -6,9 +6,9 @@ import sqlalchemy as sa
 
 from identifai_watch.core.events import Reopened
 from identifai_watch.core.model import File, FileState
-from identifai_watch.ledger import rows, work
+from identifai_watch.ledger import history, rows, work
 from identifai_watch.ledger.schema import files, folders
-from identifai_watch.ledger.work import Step
+from identifai_watch.ledger.step import Step
 
 
 def mind_move_from(tx: sa.Connection, gone: File, step: Step) -> None:
@@ -52,8 +52,8 @@ def _the_same(file: File, which: sa.ColumnElement[bool]) -> sa.Select[Any]:
 
 def _hand_over(tx: sa.Connection, gone: File, heir: File, step: Step) -> None:
     """Let a file that another tool moved inside the tree keep what the desk decided; its old sidecar is put aside."""
-    work.record(tx, step, "moved", file=gone, to=heir.path)
-    work.record(tx, step, "moved", file=heir, came_from=gone.path)
+    history.record(tx, step, "moved", file=gone, to=heir.path)
+    history.record(tx, step, "moved", file=heir, came_from=gone.path)
     if gone.orphan_due is not None:
         tx.execute(sa.update(files).where(files.c.id == gone.id).values(orphan_due=step.now))
     if gone.decision is not None and heir.decision is None:

@@ -11,10 +11,10 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from identifai_watch.core.model import Analysis, AnalysisState, Media
-from identifai_watch.ledger import rows, work
+from identifai_watch.ledger import history, reading, rows
 from identifai_watch.ledger.admission import UNFITTED
 from identifai_watch.ledger.schema import analyses
-from identifai_watch.ledger.work import Step
+from identifai_watch.ledger.step import Step
 
 PATIENCE = timedelta(days=7)
 """How long the answers are awaited: a daemon may be started later."""
@@ -65,5 +65,5 @@ def enter(tx: sa.Connection, claim: Claim, step: Step) -> bool:
         )
     )
     key = tx.execute(sa.insert(analyses).values(values).returning(analyses.c.id)).scalar_one()
-    work.record(tx, step, "rebuilt", analysis=work.analysis(tx, key), source=claim.source)
+    history.record(tx, step, "rebuilt", analysis=reading.analysis(tx, key), source=claim.source)
     return True

@@ -11,8 +11,8 @@ from identifai_watch.core.events import FileEvent
 from identifai_watch.core.model import File, FileState, Fingerprint, Media
 from identifai_watch.ledger import rows, work
 from identifai_watch.ledger.schema import files, left
+from identifai_watch.ledger.step import Step
 from identifai_watch.ledger.tree import AT_ITS_PLACE
-from identifai_watch.ledger.work import Step
 
 # Statements are built once: to build one anew costs several times what it costs to have it carried out.
 _NAMES: sa.BindParameter[list[bytes]] = sa.bindparam("names", expanding=True)

@@ -3,11 +3,11 @@
 import sqlalchemy as sa
 
 from identifai_watch.core.model import AnalysisState, File, FileState
-from identifai_watch.ledger import intake, rows, work
+from identifai_watch.ledger import history, intake, reading, rows
 from identifai_watch.ledger.intake import LEFT_WITHDRAWN
 from identifai_watch.ledger.schema import analyses, files
+from identifai_watch.ledger.step import Step
 from identifai_watch.ledger.whereabouts import Arrival
-from identifai_watch.ledger.work import Step
 
 
 def withdraw(tx: sa.Connection, file: File, reason: str, step: Step) -> bool:
@@ -17,7 +17,7 @@ def withdraw(tx: sa.Connection, file: File, reason: str, step: Step) -> bool:
     """
     if file.state is not FileState.WAITING or file.refusal is not None:
         return False
-    analysis = None if file.analysis_id is None else work.analysis(tx, file.analysis_id)
+    analysis = None if file.analysis_id is None else reading.analysis(tx, file.analysis_id)
     if analysis is not None and analysis.state is not AnalysisState.QUEUED:
         return False
     arrival = Arrival(
@@ -27,7 +27,7 @@ def withdraw(tx: sa.Connection, file: File, reason: str, step: Step) -> bool:
         noticed_at=file.noticed_at,
     )
     intake.leave(tx, arrival, reason, LEFT_WITHDRAWN, step)
-    work.record(tx, step, "withdrawn", file=file, analysis=analysis, reason=reason)
+    history.record(tx, step, "withdrawn", file=file, analysis=analysis, reason=reason)
     return True
 
 
@@ -38,7 +38,7 @@ def take_back(tx: sa.Connection, file: File, step: Step) -> bool:
     if left is None or left[0] != LEFT_WITHDRAWN:
         return False
     intake.unleave(tx, folder_id, [file.path])
-    work.record(tx, step, "taken back", file=file)
+    history.record(tx, step, "taken back", file=file)
     return True
 
 
