@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,13 +46,17 @@ def never() -> int:
 
 
 @contextmanager
-def asked(directory: Path, megabytes: int = 10, **options: float) -> Iterator[Previews]:
-    """Lend what the page asks."""
+def asked(directory: Path, megabytes: int = 10, **options: Any) -> Iterator[Previews]:
+    """Lend what the page asks, and see that it ends."""
     previews = Previews(directory, megabytes, **options)
     try:
         yield previews
     finally:
+        thread = previews._thread
         previews.close()
+        if thread is not None:
+            thread.join(20)
+            assert not thread.is_alive()
 
 
 @contextmanager
@@ -95,13 +100,12 @@ def test_what_has_none_is_left_alone_for_a_day(tmp_path: Path) -> None:
     now = START
     noise = tmp_path / "noise"
     noise.write_bytes(os.urandom(100))
-    asking = Previews(tmp_path / "cache", 10, clock=lambda: now)
-    assert asking.thumbnail(sha256(1), Media.IMAGE, opening(noise), SOON) is None
-    assert asking.thumbnail(sha256(1), Media.IMAGE, never) is None
-    now += FAILED_SECONDS
-    assert asking.thumbnail(sha256(1), Media.IMAGE, opening(), SOON) is not None
-    assert asking.thumbnail(sha256(1), Media.IMAGE, never) is not None
-    asking.close()
+    with asked(tmp_path / "cache", clock=lambda: now) as asking:
+        assert asking.thumbnail(sha256(1), Media.IMAGE, opening(noise), SOON) is None
+        assert asking.thumbnail(sha256(1), Media.IMAGE, never) is None
+        now += FAILED_SECONDS
+        assert asking.thumbnail(sha256(1), Media.IMAGE, opening(), SOON) is not None
+        assert asking.thumbnail(sha256(1), Media.IMAGE, never) is not None
 
 
 def test_a_process_that_is_killed_is_started_again(tmp_path: Path) -> None:
@@ -161,8 +165,7 @@ def test_nobody_waits_beyond_the_deadline(tmp_path: Path) -> None:
 def test_a_close_ends_it_all(tmp_path: Path) -> None:
     """What waits at the end gets nothing; no process, thread or descriptor is left."""
     before = len(list(Path("/proc/self/fd").iterdir()))
-    with silent() as open_silent:
-        asking = Previews(tmp_path, 10, seconds=0.5)
+    with silent() as open_silent, asked(tmp_path, seconds=0.5) as asking:
         asking.thumbnail(sha256(0), Media.IMAGE, open_silent, NOW)
         child = started(asking)
         asking.thumbnail(sha256(1), Media.IMAGE, opening(), NOW)
@@ -218,6 +221,7 @@ import os, sys
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 from identifai_watch.previews import Previews
 from identifai_watch.core.model import Media
 from identifai_watch.folder.opening import FolderError, open_inside
@@ -345,6 +349,7 @@ def test_two_processes_on_one_cache(tmp_path: Path) -> None:
     program = f"""
 import sys
 from pathlib import Path
+from typing import Any
 from identifai_watch.previews.cache import Cache
 from identifai_watch.core.model import Media
 from identifai_watch.folder.opening import FolderError, open_inside

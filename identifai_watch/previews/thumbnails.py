@@ -52,7 +52,7 @@ class Previews:
         directory: Path,
         megabytes: int,
         *,
-        seconds: float = 10,
+        seconds: float = 20,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._are_wanted = megabytes > 0 and available()
