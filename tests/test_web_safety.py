@@ -66,7 +66,7 @@ def test_every_answer_says_what_it_may_do(browser: Browser) -> None:
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         assert "frame-ancestors 'none'" in policy
-        assert ("nosniff", "no-referrer", "DENY") == tuple(
+        assert ("nosniff", "same-origin", "DENY") == tuple(
             headers[name] for name in ("X-Content-Type-Options", "Referrer-Policy", "X-Frame-Options")
         )
         assert "server" not in headers
