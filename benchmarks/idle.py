@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -33,10 +35,14 @@ IMPORTED = (
     "requests",
     "structlog",
     "identifai_watch.cli.running",
+    "jinja2",
+    "starlette.applications",
+    "uvicorn",
+    "identifai_watch.web",
 )
 """What a daemon imports, one after another: each costs what those before it have not brought."""
 
-ELSEWHERE = ("alembic.command", "rich.table", "starlette.applications", "uvicorn", "prometheus_client")
+ELSEWHERE = ("alembic.command", "rich.table", "lxml.etree", "prometheus_client")
 """What only some commands import, behind all that."""
 
 _ONE_AFTER_ANOTHER = """
@@ -54,12 +60,22 @@ def measure(*, small: bool) -> Iterator[Figure]:
     """Yield the figures of an idle daemon, then those of the imports."""
     directories, each = (10, 10) if small else (1_000, 100)
     with tempfile.TemporaryDirectory(prefix="idle-") as home:
-        place = Place(home=Path(home), folder={"action": "record"})
+        port = _free_port()
+        web = {"web": {"listen": f"127.0.0.1:{port}"}}
+        place = Place(home=Path(home), folder={"action": "record"}, more=web)
         lying(place, tree(place.drop, directories=directories, each=each))
         with place.daemon() as daemon:
             wait_until(lambda: has_scanned(place), "the first scan has ended")
+            for path in ("", "files"):  # somebody looked at the page, so that all that it needs is there
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}").read()
             yield from _idle(place, daemon, directories * each, small=small)
     yield from _imports(1 if small else ROUNDS)
+
+
+def _free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def has_scanned(place: Place) -> bool:
