@@ -17,7 +17,7 @@ from identifai_watch.dispatch import Notices, dispatch
 from identifai_watch.errand import Ending, Errand
 from identifai_watch.errors import ConfigError, LaterError, LedgerAwayError, LedgerError
 from identifai_watch.intake import Intake
-from identifai_watch.ledger import Transaction, claims, desk, intake, part, views
+from identifai_watch.ledger import Transaction, claims, desk, intake, part, runs
 from identifai_watch.ledger.desk import Command
 from identifai_watch.lookout import Lookout
 from identifai_watch.places import AD_HOC, ad_hoc_folder, place_of
@@ -330,7 +330,7 @@ class Daemon:
         for folder in shift.config.folders:
             self._watch(tx, folder)
         singles = intake.folder(tx, self.shift.ledger.node, AD_HOC)
-        if views.unsettled(tx, [singles.id]):
+        if runs.unsettled(tx, [singles.id]):
             self._watch(tx, ad_hoc_folder(), scans=False)
 
     def _watch(self, tx: Transaction, folder: Folder, *, scans: bool = True) -> Intake:

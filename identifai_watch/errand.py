@@ -8,7 +8,7 @@ from identifai_watch.core.health import Health
 from identifai_watch.core.model import Account, AccountState, PauseReason
 from identifai_watch.dispatch import Dispatch
 from identifai_watch.intake import Intake
-from identifai_watch.ledger import budget, runs, views
+from identifai_watch.ledger import budget, runs
 from identifai_watch.shift import Shift
 
 GROWING_PATIENCE = timedelta(seconds=60)
@@ -105,7 +105,7 @@ class Errand:
         with self._shift.ledger.read() as tx:
             purse = budget.purse(tx, self._shift.limits, now)
             left = Left(
-                waiting=sum(views.unsettled(tx, *place) for place in places),
+                waiting=sum(runs.unsettled(tx, *place) for place in places),
                 awaited=sum(runs.awaited(tx, *place) for place in places),
                 unpayable=sum(runs.unpayable(tx, *place, purse) for place in places),
                 unadmitted=frozenset[tuple[int, bytes]]().union(

@@ -214,8 +214,14 @@ def test_rejudging_is_paid_again_and_says_so(home: House) -> None:
     assert (2, 1) == (at(home, "rejudge", path).status, posts(home))
     ended = at(home, "rejudge", path, "--yes")
     assert (0, True) == (ended.status, "paid for again" in ended.out)
-    assert at(home, "once").status == 0
+    ended = at(home, "once")
+    assert (0, True) == (ended.status, "1 file done" in ended.out)
     assert (2, 2) == (posts(home), len(home.simulator.state.charged))
+    assert {"judged": 2} == {
+        state: number
+        for state, number in json.loads(at(home, "status", "--json").out)["analyses"].items()
+        if number
+    }
 
 
 def test_rejudging_what_was_never_sent_is_refused(home: House) -> None:

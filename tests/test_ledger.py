@@ -69,6 +69,7 @@ from identifai_watch.ledger import (
     intake,
     reading,
     rows,
+    runs,
     schema,
     tree,
     views,
@@ -1351,6 +1352,6 @@ def test_what_is_unsettled_is_what_a_run_over_all_waits_for(tx: Transaction, dro
     delivered(tx, drop)
     admitted(tx, drop, b"b.jpg", 2)
     held(tx, drop, 3)
-    assert 1 == views.unsettled(tx)
+    assert 1 == runs.unsettled(tx)
     intake.missed(tx, drop, [b"b.jpg"], at())
-    assert 0 == views.unsettled(tx)
+    assert 0 == runs.unsettled(tx)

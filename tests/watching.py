@@ -10,7 +10,7 @@ from typing import Any
 from identifai_watch.core.model import Account, Label
 from identifai_watch.daemon import Daemon
 from identifai_watch.intake import Intake
-from identifai_watch.ledger import Transaction, budget, desk, views
+from identifai_watch.ledger import Transaction, budget, desk, runs, views
 from identifai_watch.ledger.views import Line
 from identifai_watch.simulator import Scripted
 from tests.harness import MEDIA, Found, House, wait_for
@@ -93,7 +93,7 @@ def quiet(daemon: Daemon) -> None:
     """Wait until nothing is on its way in or out: what has not happened by then will not happen by itself."""
 
     def is_quiet(tx: Transaction) -> bool:
-        return not daemon.settling and daemon._dispatch.is_idle() and views.unsettled(tx) == 0
+        return not daemon.settling and daemon._dispatch.is_idle() and runs.unsettled(tx) == 0
 
     wait_for(lambda: in_loop(daemon, is_quiet), "all is delivered")
 

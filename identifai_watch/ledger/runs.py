@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -11,6 +12,13 @@ from identifai_watch.core.model import AnalysisState, FileState, Media, Outcome
 from identifai_watch.ledger import rows
 from identifai_watch.ledger.budget import Purse
 from identifai_watch.ledger.schema import analyses, files, folders
+
+_ANEW = sa.and_(
+    files.c.state == FileState.DELIVERED,
+    analyses.c.state.in_((AnalysisState.QUEUED, AnalysisState.SENDING, AnalysisState.AWAITING)),
+)
+_WAITS = (files.c.state == FileState.WAITING, _ANEW)
+"""What a run has before it, asked for one by one so that each finds its index: a delivered file may be judged anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +72,23 @@ def progress(tx: sa.Connection, folder_ids: Collection[int], since: datetime) ->
     )
 
 
+def unsettled(tx: sa.Connection, folder_ids: Collection[int] | None = None, path: bytes | None = None) -> int:
+    """Return how many files still wait for a verdict or its delivery and are neither held nor stuck.
+
+    Only those of ``folder_ids``, and only the one noticed at ``path``, if given.
+    """
+    resting = sa.or_(files.c.stuck_at.is_not(None), analyses.c.stuck_at.is_not(None))
+    query = (
+        sa.select(sa.func.count())
+        .select_from(files)
+        .outerjoin(analyses, analyses.c.id == files.c.analysis_id)
+        .where(files.c.held.is_(False), files.c.missing == 0, ~resting)
+    )
+    if folder_ids is not None:
+        query = query.where(files.c.folder_id.in_(folder_ids))
+    return _number_at(tx, query, path)
+
+
 def unpayable(tx: sa.Connection, folder_ids: Collection[int], path: bytes | None, purse: Purse) -> int:
     """Return how many files wait for a content that is not sent yet and for which ``purse`` has nothing left.
 
@@ -77,7 +102,6 @@ def unpayable(tx: sa.Connection, folder_ids: Collection[int], path: bytes | None
         .select_from(files)
         .join(analyses, analyses.c.id == files.c.analysis_id)
         .where(
-            files.c.state == FileState.WAITING,
             files.c.missing == 0,
             files.c.stuck_at.is_(None),
             files.c.folder_id.in_(folder_ids),
@@ -86,10 +110,7 @@ def unpayable(tx: sa.Connection, folder_ids: Collection[int], path: bytes | None
             analyses.c.backlog.in_(closed),
         )
     )
-    if path is not None:
-        parent, name = rows.split(path)
-        query = query.where(files.c.parent == parent, files.c.name == name)
-    return int(tx.execute(query).scalar_one())
+    return _number_at(tx, query, path)
 
 
 def awaited(tx: sa.Connection, folder_ids: Collection[int], path: bytes | None) -> int:
@@ -102,7 +123,6 @@ def awaited(tx: sa.Connection, folder_ids: Collection[int], path: bytes | None) 
         .select_from(files)
         .join(analyses, analyses.c.id == files.c.analysis_id)
         .where(
-            files.c.state == FileState.WAITING,
             files.c.held.is_(False),
             files.c.missing == 0,
             files.c.stuck_at.is_(None),
@@ -111,10 +131,15 @@ def awaited(tx: sa.Connection, folder_ids: Collection[int], path: bytes | None) 
             analyses.c.stuck_at.is_(None),
         )
     )
+    return _number_at(tx, query, path)
+
+
+def _number_at(tx: sa.Connection, query: sa.Select[Any], path: bytes | None) -> int:
+    """Count by ``query`` what waits, or of that the one file noticed at ``path``."""
     if path is not None:
         parent, name = rows.split(path)
         query = query.where(files.c.parent == parent, files.c.name == name)
-    return int(tx.execute(query).scalar_one())
+    return sum(int(tx.execute(query.where(waits)).scalar_one()) for waits in _WAITS)
 
 
 def unadmitted(tx: sa.Connection, folder_ids: Collection[int], path: bytes | None) -> set[tuple[int, bytes]]:

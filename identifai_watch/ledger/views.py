@@ -3,7 +3,7 @@
 import json
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -366,26 +366,6 @@ def backlog(tx: sa.Connection) -> list[tuple[str, str | None, int, int]]:
         .order_by(folders.c.name)
     )
     return [(name, media, number, int(size)) for name, media, number, size in tx.execute(query)]
-
-
-def unsettled(tx: sa.Connection, folder_ids: Collection[int] | None = None, path: bytes | None = None) -> int:
-    """Return how many files still wait for their verdict or its delivery and are neither held nor stuck.
-
-    Only those of ``folder_ids``, and only the one noticed at ``path``, if given.
-    """
-    resting = sa.or_(files.c.stuck_at.is_not(None), analyses.c.stuck_at.is_not(None))
-    query = (
-        sa.select(sa.func.count())
-        .select_from(files)
-        .outerjoin(analyses, analyses.c.id == files.c.analysis_id)
-        .where(files.c.state == FileState.WAITING, files.c.held.is_(False), files.c.missing == 0, ~resting)
-    )
-    if folder_ids is not None:
-        query = query.where(files.c.folder_id.in_(folder_ids))
-    if path is not None:
-        parent, name = rows.split(path)
-        query = query.where(files.c.parent == parent, files.c.name == name)
-    return int(tx.execute(query).scalar_one())
 
 
 def select_lines() -> sa.Select[Any]:
