@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from identifai_watch import api, brakes, candidates, idle, vigil
-from identifai_watch import intake as way_in
+from identifai_watch import api, brakes, candidates, hashing, idle, vigil
 from identifai_watch.brakes import Brake, allowed
 from identifai_watch.cli.opening import node
 from identifai_watch.core.model import AnalysisState, FileState
@@ -216,13 +215,13 @@ def test_the_backlog_is_read_at_idle_priority_and_news_are_not(
         if idle.priority() >> 13 != 3:
             pytest.skip("the kernel does not let us")
     seen: dict[bytes, int] = {}
-    real = way_in.digest
+    real = hashing.digest
 
     def watched(root: bytes, path: bytes, **options: object) -> object:
         seen[path] = idle.priority() >> 13
         return real(root, path, **options)  # type: ignore[arg-type] - as they came
 
-    monkeypatch.setattr(way_in, "digest", watched)
+    monkeypatch.setattr(hashing, "digest", watched)
     with house(tmp_path, folder=SCANNED) as home:
         old = picture(home.drop / "old.png")
         with home.daemon() as daemon:
@@ -284,17 +283,17 @@ def test_what_is_not_read_when_the_hours_end_waits_for_the_next_ones(
     """What is being read is read to its end; what was next in line waits in the ledger, and not in memory."""
     monkeypatch.setattr(candidates, "MOST_BYTES", 1)  # a batch is one file
     clock, go_on = Clock(), threading.Event()
-    real = way_in.digest
+    real = hashing.digest
 
     def slow(*place: bytes, **options: object) -> object:
         assert go_on.wait(30)
         return real(*place, **options)  # type: ignore[arg-type] - as they came
 
-    monkeypatch.setattr(way_in, "digest", slow)
+    monkeypatch.setattr(hashing, "digest", slow)
     with house(tmp_path, folder=SCANNED, api={"backlog_hours": hours(-1, 2)}) as home:
         old = archive(home)
         with home.daemon(clock=clock) as daemon:
-            wait_for(lambda: len(intake(daemon)._whole) == 3, "all are whole")
+            wait_for(lambda: len(intake(daemon)._arrivals.whole) == 3, "all are whole")
             clock.wind(daemon, 4 * HOUR)
             wait_for(lambda: daemon.settling == 2, "the third one waits in the ledger")
             go_on.set()

@@ -6,11 +6,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from identifai_watch import candidates
+from identifai_watch import candidates, hashing, looks
 from identifai_watch import intake as way_in
 from identifai_watch.candidates import BIG, MOST_BYTES, MOST_IN_BATCH, Batch, Entry, Whole
 from identifai_watch.core.health import Health
@@ -120,16 +121,16 @@ def test_small_files_are_read_many_at_a_time(tmp_path: Path, monkeypatch: pytest
                 assert isinstance(found, Look)
                 whole = entry(number)
                 whole.look = found
-                one._whole.put(name, whole)
+                one._arrivals.whole.put(name, whole)
 
         in_loop(daemon, settle)
         wait_for(lambda: len(lines(daemon)) == 100, "all are admitted")
-        assert 2 == next(one._batches)
+        assert 2 == next(one._hashing._batches)
 
 
 def test_one_thread_is_never_taken_by_a_big_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one big file is read, and another waits, a small one is judged; the other one follows."""
-    real, hold = way_in.digest, Event()
+    real, hold = hashing.digest, Event()
     begun: list[bytes] = []
 
     def slow(root: bytes, path: bytes, **options: Any) -> object:
@@ -138,7 +139,7 @@ def test_one_thread_is_never_taken_by_a_big_file(tmp_path: Path, monkeypatch: py
             assert hold.wait(30)
         return real(root, path, **options)
 
-    monkeypatch.setattr(way_in, "digest", slow)
+    monkeypatch.setattr(hashing, "digest", slow)
     monkeypatch.setattr(candidates, "BIG", 1_000_000)
     with house(tmp_path, folder=SCANNED) as home, home.daemon() as daemon:
         for name in ("big-1.png", "big-2.png"):
@@ -157,12 +158,12 @@ def test_one_thread_is_never_taken_by_a_big_file(tmp_path: Path, monkeypatch: py
 # One file's trouble is its own.
 
 
-@pytest.mark.parametrize("what", ["look_at", "digest"])
+@pytest.mark.parametrize(("where", "what"), [(looks, "look_at"), (hashing, "digest")])
 def test_a_bug_with_one_file_keeps_no_other_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: ModuleType, what: str
 ) -> None:
     """The one that raises waits with the reason; the others are admitted, and nothing is left in hand."""
-    real = getattr(way_in, what)
+    real = getattr(where, what)
 
     def stumbling(root: bytes, path: bytes, **options: Any) -> object:
         if path == b"bad.png":
@@ -171,7 +172,7 @@ def test_a_bug_with_one_file_keeps_no_other_back(
 
     with house(tmp_path, folder=SCANNED) as home, home.daemon() as daemon:
         one = intake(daemon)
-        monkeypatch.setattr(way_in, what, stumbling)
+        monkeypatch.setattr(where, what, stumbling)
         for name in ("a.png", "bad.png", "c.png", "d.png"):
             picture(home.drop / name)
         scan(daemon)
@@ -179,7 +180,7 @@ def test_a_bug_with_one_file_keeps_no_other_back(
             home.sidecar(home.drop / name)
         growing = wait_for(lambda: one.growing(one._shift.clock()), "it waits")
         assert [(b"bad.png", "a bug: ZeroDivisionError('a bug')")] == growing
-        assert (1, set()) == (one.settling, one._digesting)
+        assert (1, set()) == (one.settling, one._hashing._digesting)
         assert 3 == paid(home)
 
 
@@ -195,8 +196,8 @@ def test_a_file_that_a_look_finds_missing_is_gone_only_by_scans(tmp_path: Path) 
 
         def miss(tx: Transaction) -> list[bytes]:
             for _ in range(3):
-                one._not_there(tx, b"deep/a.png")
-                one._not_there(tx, b"never/known.png")
+                one._arrivals.not_there(tx, b"deep/a.png")
+                one._arrivals.not_there(tx, b"never/known.png")
             return list(one.patrol._subtrees)
 
         assert [b"deep"] == in_loop(daemon, miss)
@@ -217,9 +218,9 @@ def test_an_archive_that_was_not_wholly_listed_is_not_yet_known(tmp_path: Path) 
             rows.pin(tx, one.folder_id, "another")
             one._moved()
             one.patrol.unlisted[b"shut"] = "Permission denied"
-            one._archive(tx, Summary(files=0, directories=1, unlisted=1))
+            one._ended(tx, Summary(files=0, directories=1, unlisted=1))
             return [
-                one._is_of_archive(path)
+                one._backlog.has(path)
                 for path in (b"shut/a.png", b"shut/deep/a.png", b"shut.png", b"a/b.png")
             ]
 
@@ -356,10 +357,10 @@ def test_an_unavailable_folder_has_no_looks_due(tmp_path: Path) -> None:
         one = intake(daemon)
 
         def dues(_: Transaction) -> tuple[datetime | None, datetime | None]:
-            one._notice(b"a.png", renamed=True)
+            one._arrivals.notice(b"a.png", renamed=True)
             one.patrol.out_of_reach("it does not answer")
             found = one.next_due(), one.patrol.next_due()
-            one._candidates.drop(b"a.png")
+            one._arrivals.candidates.drop(b"a.png")
             return found
 
         soonest, scanned = in_loop(daemon, dues)

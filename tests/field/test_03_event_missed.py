@@ -83,7 +83,7 @@ def deafen(daemon: Daemon) -> None:
 
 def looks(daemon: Daemon) -> int | None:
     """Return how many looks at the missed file agreed; None if it has not been noticed."""
-    entry = intake(daemon)._candidates.get(b"missed.png")
+    entry = intake(daemon)._arrivals.candidates.get(b"missed.png")
     return None if entry is None else entry.candidate.agreeing
 
 

@@ -15,7 +15,7 @@ import pytest
 from identifai_watch.candidates import MOST_IN_BATCH, Entry
 from identifai_watch.core.model import Analysis, AnalysisState, File
 from identifai_watch.daemon import Daemon
-from identifai_watch.intake import DIGESTS_AT_ONCE
+from identifai_watch.hashing import DIGESTS_AT_ONCE
 from identifai_watch.ledger import views
 from identifai_watch.simulator import Endpoint, Fault, FaultKind, Script, Simulator
 from tests.field.clock import Clock

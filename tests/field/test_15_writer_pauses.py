@@ -92,7 +92,7 @@ def test_what_is_written_on_while_it_is_judged_gets_no_old_verdict(tmp_path: Pat
 
 def noticed(daemon: Daemon, name: str) -> Entry | None:
     """Return what is known of a file on its way in."""
-    return intake(daemon)._candidates.get(name.encode())
+    return intake(daemon)._arrivals.candidates.get(name.encode())
 
 
 def is_looked_at(daemon: Daemon) -> bool:
