@@ -1,4 +1,4 @@
-"""What one worker does for a batch of rows: requests and deliveries in, events out; no ledger, no decision.
+"""What one worker asks of identifAI for a batch of rows: requests in, events out; no ledger, no decision.
 
 The events are written by the loop. Whatever is done here may be cut short at any point and done again.
 """
@@ -11,34 +11,20 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from identifai_watch import __version__, config, delivery
+from identifai_watch import config
 from identifai_watch.api import Api, Cancelled, Upload, unheard
-from identifai_watch.config import Folder, form_options
-from identifai_watch.core import answers, lifecycle, routing, sidecar, xmp
+from identifai_watch.config import form_options
+from identifai_watch.core import answers, sidecar
 from identifai_watch.core.answers import Answer, Reading, Results
 from identifai_watch.core.events import AccountEvent, AnalysisEvent, Pending, Unanswered, Unsent
-from identifai_watch.core.model import Analysis, Fingerprint, Interim, Outcome
-from identifai_watch.core.sidecar import Previous
-from identifai_watch.delivery import DeliveryError, Order, SourceChanged, SourceGone, Taken
+from identifai_watch.core.model import Analysis, Fingerprint
 from identifai_watch.folder.look import fingerprint
 from identifai_watch.folder.opening import FolderError, MissingError, UnavailableError, open_inside
 from identifai_watch.folder.pages import wake
-from identifai_watch.ledger.reading import Delivery
-
-CHANGED = "it changed since it was judged; its verdict is pending"
-"""The reason of a pending outcome."""
+from identifai_watch.places import Place
 
 SINGLY_AT_ONCE = 3
 """Identifiers that a batch left out and that are asked for one by one in the same round (api-notes 11)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a file is read from: its folder as configured, its path there, and whether that is on a network."""
-
-    folder: Folder
-    path: bytes
-    network: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,127 +283,6 @@ def balance(api: Api, *, now: Callable[[], datetime]) -> Balance:
     """Ask for the credits."""
     found = answers.credits(api.credits(), now=now())
     return Balance(credits=found.available, account=found.account, why=found.why)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """Where a delivery will take its file, or why none could be chosen."""
-
-    destination: bytes | None
-    trouble: DeliveryError | None = None
-
-
-def order_of(due: Delivery, place: Place, *, now: datetime) -> Order:
-    """Return the order that delivers a file, whose outcome is known, with its sidecar."""
-    folder, file = place.folder, due.file
-    document = sidecar.document(
-        file,
-        due.analysis,
-        response=sidecar.response_of(due.raw),
-        version=__version__,
-        now=now,
-        previous=_previous(due, folder) if file.outcome is Outcome.PENDING else None,
-    )
-    return Order(
-        root=folder.root,
-        path=file.path,
-        fingerprint=file.fingerprint,
-        action=folder.action,
-        lies_at=file.lies_at,
-        destination=file.destination,
-        copied_to=file.copied_to,
-        sha256=file.sha256,
-        document=sidecar.encoded(document),
-        heatmap=due.heatmap,
-        destination_roots=tuple(root for root in folder.destinations().values() if root.startswith(b"/")),
-        file_mode=folder.file_mode,
-        directory_mode=folder.directory_mode,
-        network=place.network,
-        granularity=folder.timestamp_granularity,
-        marks=xmp.marks(file, due.analysis, version=__version__) if folder.xmp else None,
-    )
-
-
-def _previous(due: Delivery, folder: Folder) -> Previous | None:
-    """Return what was told before a file changed: of itself, or of the judged file whose place it took."""
-    before = due if due.file.interim is Interim.CHANGING else due.previous
-    if before is None:
-        return None
-    is_judged = before.analysis is None or before.analysis.state in lifecycle.SETTLED
-    outcome, reason = _judged(before, folder) if is_judged else (Outcome.UNCHECKED, None)
-    return Previous(file=replace(before.file, outcome=outcome, reason=reason), analysis=before.analysis)
-
-
-def outcome_of(due: Delivery, folder: Folder) -> tuple[Outcome, str | None]:
-    """Return where a file ends, or what is told of it before that, and why."""
-    told = lifecycle.told(due.file, None if due.analysis is None else due.analysis.state)
-    match told:
-        case None:
-            return _judged(due, folder)
-        case Outcome.PENDING:
-            return told, CHANGED
-        case _:
-            minutes = folder.release_after_minutes
-            return told, f"not judged within {minutes:g} minutes: {_standing(due.analysis)}"
-
-
-def _standing(analysis: Analysis | None) -> str:
-    """Say in words what a content that is not judged was waiting for."""
-    if analysis is None or analysis.identifier is None:
-        last = None if analysis is None else analysis.reason
-        return "it was not sent yet" if last is None else f"it was not sent yet ({last})"
-    return "identifAI had not answered yet"
-
-
-def _judged(due: Delivery, folder: Folder) -> tuple[Outcome, str | None]:
-    """Return the outcome of a file by its verdict, its refusal or the desk's decision."""
-    file, analysis = due.file, due.analysis
-    refusal = file.refusal
-    if refusal is None and analysis is not None and analysis.verdict is None:
-        refusal = analysis.reason or "refused"
-    return routing.outcome(
-        verdict=None if analysis is None else analysis.verdict,
-        refusal=refusal,
-        decision=file.decision,
-        media=file.media,
-        rules=folder.routing_rules(),
-    )
-
-
-def choose(order: Order, wanted: bytes) -> Chosen:
-    """Choose a free name for a file, before anything is touched."""
-    try:
-        return Chosen(destination=delivery.choose(order, wanted))
-    except DeliveryError as error:
-        return Chosen(destination=None, trouble=error)
-
-
-Carried = delivery.Delivery | DeliveryError | Taken | SourceChanged | SourceGone
-
-
-def carry(order: Order) -> Carried:
-    """Carry an order out; what keeps it from being done is returned, not raised."""
-    try:
-        return delivery.deliver(order)
-    except (DeliveryError, Taken, SourceChanged, SourceGone) as found:
-        return found
-
-
-def announce(order: Order) -> Carried:
-    """Say beside a file that its verdict is pending; what keeps it from being done is returned, not raised."""
-    try:
-        return delivery.announce(order)
-    except (DeliveryError, SourceChanged, SourceGone) as found:
-        return found
-
-
-def put_aside(order: Order) -> DeliveryError | None:
-    """Put the sidecar of a file aside that does not lie there any more; return what keeps it from being done."""
-    try:
-        delivery.put_aside(order)
-    except DeliveryError as error:
-        return error
-    return None
 
 
 def _root_of(place: Place) -> tuple[bytes, bytes]:

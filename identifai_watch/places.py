@@ -1,10 +1,11 @@
-"""Where a path is judged: in the watched folder that takes it, else in the place of single files.
+"""Where a file is read, and where a path is judged: in the watched folder that takes it, else among the single files.
 
 Names only: the disk is not looked at.
 """
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from identifai_watch import config
@@ -14,6 +15,15 @@ from identifai_watch.folder.rules import Rules, why_not_file
 
 AD_HOC = report.AD_HOC
 """The folder of the files that ``judge`` names outside every folder; their paths are relative to ``/``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a file is read from: its folder as configured, its path there, and whether that is on a network."""
+
+    folder: Folder
+    path: bytes
+    network: bool
 
 
 def ad_hoc_folder() -> Folder:

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from identifai_watch import duties
+from identifai_watch import carrying
 from identifai_watch.candidates import Batch
+from identifai_watch.carrying import Carried, Chosen
 from identifai_watch.config import Orphans
 from identifai_watch.core.events import Announced, Delivered, Destined, Swept, Undelivered
 from identifai_watch.core.health import Health
@@ -18,10 +19,10 @@ from identifai_watch.core.tally import Counted, Took
 from identifai_watch.delivery import Delivery, DeliveryError, Order, SourceChanged, SourceGone, Taken
 from identifai_watch.dispatch import missing
 from identifai_watch.dispatch.notices import Notices
-from identifai_watch.duties import Carried, Chosen, Place
 from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, claims, history, work
 from identifai_watch.ledger.reading import Delivery as Due
+from identifai_watch.places import Place
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
 
@@ -94,7 +95,7 @@ class Deliveries:
             if file.destination is not None and file.outcome is not None:
                 carried.append(due)
                 continue
-            outcome, reason = duties.outcome_of(due, intake.folder)
+            outcome, reason = carrying.outcome_of(due, intake.folder)
             told = replace(due, file=replace(file, outcome=outcome, reason=reason))
             wanted = None if outcome is Outcome.PENDING else _wanted(file, outcome, intake)
             if outcome is Outcome.PENDING:
@@ -103,7 +104,7 @@ class Deliveries:
                 destined.append((due, Destined(outcome, reason, None)))
             else:
                 then = partial(self._chosen, intake, due, outcome, reason)
-                self._plan(intake, file, partial(duties.choose, self._order(intake, told), wanted), then)
+                self._plan(intake, file, partial(carrying.choose, self._order(intake, told), wanted), then)
         self._destine(intake, tx, destined)
         self._carry(intake, carried)
 
@@ -117,7 +118,7 @@ class Deliveries:
             self._advance(tx, due.file, Announced())
             return
         then = partial(self._announced, intake, due.file)
-        self._plan(intake, due.file, partial(duties.announce, self._order(intake, due)), then)
+        self._plan(intake, due.file, partial(carrying.announce, self._order(intake, due)), then)
 
     def _announced(self, intake: Intake, file: File, tx: Transaction, carried: Carried) -> None:
         """Write that it was said; where nothing lies there is nobody to tell, and the scan sees it."""
@@ -138,7 +139,7 @@ class Deliveries:
         room = AT_ONCE - len(under_way)
         for due in claims.claim_orphans(tx, self._shift.claimant, now, intake.folder_id, room, but=under_way):
             order, file = self._order(intake, due), due.file
-            self._plan(intake, file, partial(duties.put_aside, order), partial(self._swept, intake, file))
+            self._plan(intake, file, partial(carrying.put_aside, order), partial(self._swept, intake, file))
 
     def _swept(self, intake: Intake, file: File, tx: Transaction, trouble: DeliveryError | None) -> None:
         self._under_way[intake.folder_id].discard(file.id)
@@ -195,7 +196,7 @@ class Deliveries:
     def _carry_in_thread(self, label: str, item: tuple[Order, File]) -> Carried | Exception:
         self._shift.workers.moved(label)
         try:
-            return duties.carry(item[0])
+            return carrying.carry(item[0])
         except Exception as error:  # noqa: BLE001 - a bug with one must not keep from us what came of the others
             return error
 
@@ -259,7 +260,7 @@ class Deliveries:
                 shift.tally.count(Counted.DELIVERED, file.media or "none", file.outcome or "none")
                 news.append((file, one.sidecar, one.order.document or b"{}"))
         self._notices.deliver(tx, intake.folder, news)
-        work.reroute(tx, list(after.values()), partial(duties.outcome_of, folder=intake.folder), step)
+        work.reroute(tx, list(after.values()), partial(carrying.outcome_of, folder=intake.folder), step)
 
     def _time(self, file: File, now: datetime) -> None:
         """Take in how long a file's first delivery took; what was there before the daemon waits for the budget."""
@@ -293,7 +294,7 @@ class Deliveries:
 
     def _order(self, intake: Intake, due: Due) -> Order:
         place = Place(folder=intake.folder, path=due.file.path, network=intake.patrol.network)
-        return duties.order_of(due, place, now=self._shift.clock())
+        return carrying.order_of(due, place, now=self._shift.clock())
 
     def _plan(
         self,

@@ -29,9 +29,10 @@ from identifai_watch.core.tally import Took
 from identifai_watch.dispatch import missing
 from identifai_watch.dispatch.departures import Departures
 from identifai_watch.dispatch.standing import Standing
-from identifai_watch.duties import Place, Sent, Signs
+from identifai_watch.duties import Sent, Signs
 from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, budget, claims, holds, work
+from identifai_watch.places import Place
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
 
