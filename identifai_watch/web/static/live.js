@@ -1,14 +1,16 @@
 // Server-sent events: parts that look otherwise are replaced, rows come, change and go, and the reader keeps his place.
 
+function wayTo(element) {
+  if (element.id) return `#${CSS.escape(element.id)}`;
+  const around = element.closest("[id]");
+  const href = element.getAttribute("href");
+  return around && `#${CSS.escape(around.id)} ${href ? `a[href="${CSS.escape(href)}"]` : element.localName}`;
+}
+
 function keepingFocus(change) {
-  const focused = document.activeElement;
-  const id = focused && focused.id;
-  const href = focused && focused.getAttribute && focused.getAttribute("href");
+  const way = wayTo(document.activeElement || document.body);
   change();
-  if (document.activeElement === document.body && (id || href)) {
-    const again = (id && document.getElementById(id)) || (href && document.querySelector(`a[href="${CSS.escape(href)}"]`));
-    if (again) again.focus({ preventScroll: true });
-  }
+  if (way && document.activeElement === document.body) document.querySelector(way)?.focus({ preventScroll: true });
 }
 
 function openOnes(within) {
