@@ -196,7 +196,9 @@ def test_each_view_is_seen_and_pictured(desk: Desk, tmp_path: Path) -> None:
                 window.at("#heat").blur()
             if picture == "video":
                 window.page.evaluate("document.getElementById('original').currentTime = 4")
-                window.page.wait_for_function("document.getElementById('original').readyState >= 2")
+                window.page.wait_for_function(
+                    "(video => video.readyState === 4 && !video.seeking)(document.getElementById('original'))"
+                )
             window.shot(place / f"{picture}.png")
     with desk.window(color_scheme="dark") as window:
         _settled(window, "/")

@@ -123,9 +123,9 @@ class Window:
         return found
 
     def shot(self, target: Path) -> None:
-        """Take a picture of what is seen, in as many colours as it takes to look like it."""
+        """Take a picture of what is seen, in few colours, the rare ones among them."""
         png = self.page.screenshot(animations="disabled", caret="hide")
-        few = Image.open(io.BytesIO(png)).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+        few = Image.open(io.BytesIO(png)).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)
         few.save(target, optimize=True)
 
 
