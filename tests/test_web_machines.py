@@ -130,4 +130,9 @@ def test_health_is_the_daemons(home: House, browser: Browser) -> None:
 def test_the_document_is_json_that_ships(browser: Browser) -> None:
     """The document says which paths there are, and each of them is answered."""
     document = json.loads(browser.get("/api/v1/openapi.json").text)
-    assert {"/api/v1/verdicts/{sha256}", "/api/v1/files"} == set(document["paths"])
+    assert {
+        "/api/v1/verdicts/{sha256}",
+        "/api/v1/files",
+        "/api/v1/costs",
+        "/api/v1/quality",
+    } == set(document["paths"])

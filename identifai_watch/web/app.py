@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from identifai_watch.errors import LedgerError, RefusedError, WatchError
-from identifai_watch.web import live, machines, originals, pages, rendering, writes
+from identifai_watch.web import bundles, live, machines, originals, pages, reckoning, rendering, writes
 from identifai_watch.web.page import Page, UnknownFileError
 
 _FOR_EVER = "public, max-age=31536000, immutable"
@@ -22,6 +22,8 @@ def application(page: Page) -> Starlette:
             *pages.ROUTES,
             *writes.ROUTES,
             *originals.ROUTES,
+            *bundles.ROUTES,
+            *reckoning.ROUTES,
             *machines.ROUTES,
             *live.ROUTES,
             Route("/static/{edition}/{name}", static),
@@ -34,6 +36,8 @@ def application(page: Page) -> Starlette:
     )
     app.state.page = page
     app.state.hands = originals.Hands()
+    app.state.bundles = bundles.Bundles()
+    app.state.reckonings = reckoning.Reckonings(page)
 
     @cache
     def pulse() -> live.Pulse:

@@ -40,6 +40,9 @@ _FORM = "application/x-www-form-urlencoded"
 _OPEN = re.compile(r"/(healthz|login|static/.*)")
 """What is answered to anybody; of these only ``healthz`` under any name, for a prober knows an address alone."""
 
+_UNCHANGING = re.compile(r"/login|/logout|/files/[0-9]+/bundle")
+"""What is asked for by a form and changes nothing: whoever may look may do it."""
+
 _NAMED = re.compile(r"[^\s\x00-\x20\x7f:](?:[^\x00-\x1f\x7f]{0,126}[^\s\x00-\x20\x7f])?")
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
@@ -144,11 +147,11 @@ class Gatehouse:
         if not hmac.compare_digest(form.get("token", "").encode(), visitor.token.encode()):
             says = "The form is not one that this page gave you, or the page was started anew since; open it again."
             raise _Refusal(status=403, says=says)
-        if path not in {"/login", "/logout"} and not visitor.may_edit:
+        if not _UNCHANGING.fullmatch(path) and not visitor.may_edit:
             says = "You may look, and change nothing here."
             raise _Refusal(status=403, says=says)
         state["form"] = form
-        return _emptied
+        return _read_through(receive)
 
     async def _visitor(self, scope: Scope, headers: Headers, web: Web) -> Visitor | None:
         """Return who asks, None if that has to be known first.
@@ -307,8 +310,18 @@ async def _body(receive: Receive, headers: Headers) -> bytes:
     raise _Refusal(status=408, says="The form did not come as a whole.")
 
 
-async def _emptied() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
+def _read_through(receive: Receive) -> Receive:
+    """Return what is left of a request whose form was read: an end, and then the news that the visitor went away."""
+    is_over = False
+
+    async def rest() -> Message:
+        nonlocal is_over
+        if is_over:
+            return await receive()
+        is_over = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return rest
 
 
 def _who_are_you(scope: Scope, headers: Headers, web: Web) -> Response:

@@ -43,7 +43,7 @@ def verdicts(request: Request) -> Response:
         lines = lists.with_content(tx, bytes.fromhex(sha256))
     if not lines:
         return JSONResponse({"error": f"no file with the content {sha256} is known"}, status_code=404)
-    return JSONResponse({"sha256": sha256, "files": [file_json(line) for line in lines]})
+    return JSONResponse({"sha256": sha256, "files": [file_json(page, line) for line in lines]})
 
 
 def all_files(request: Request) -> Response:
@@ -57,18 +57,19 @@ def all_files(request: Request) -> Response:
     )
     return JSONResponse(
         {
-            "files": [file_json(line) for line in found.lines],
+            "files": [file_json(page, line) for line in found.lines],
             "next": None if found.next is None else str(found.next),
         }
     )
 
 
-def file_json(line: Line) -> dict[str, Any]:
+def file_json(page: Page, line: Line) -> dict[str, Any]:
     """Return a file as machines see it: that of ``show --json``, with what is said of it and the verdict."""
     file, analysis = line.file, line.analysis
     verdict = None if analysis is None else report.analysis_json(analysis)["verdict"]
     return report.file_json(file, analysis) | {
         "id": file.id,
+        "shown_at": overview.shown_at(page.config(), file),
         "signs": wording.signs(file, analysis),
         "verdict": verdict,
         "analysis_state": None if analysis is None else analysis.state,

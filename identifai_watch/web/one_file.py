@@ -150,7 +150,8 @@ def _facts(page: Page, file: File, analysis: Analysis | None) -> Iterator[tuple[
     place = overview.lies_at(page.config(), file)
     verdict = None if analysis is None else analysis.verdict
     said: list[tuple[str, object]] = [
-        ("Lies at", None if place is None else overview.shown_at(page.config(), file)),
+        ("Lies at", None if place is None else shown(place)),
+        ("Shown as", overview.renamed(page.config(), file)),
         ("Copied to", None if file.copied_to is None else shown(file.copied_to)),
         ("Kind", file.media),
         ("Size", f"{file.fingerprint.size:,} bytes"),

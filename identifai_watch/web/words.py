@@ -59,6 +59,7 @@ HAPPENED = {
     "superseded": "replaced",
     "missed": "not seen by a scan",
     "overdue": "verdict overdue",
+    "left_alone": "XMP file left alone",
 }
 """Events of the history in words; one that is not here is told as it is."""
 
