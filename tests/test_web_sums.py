@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pexpect
 import pytest
 from openapi_core import OpenAPI
 from openapi_core.contrib.requests import RequestsOpenAPIRequest, RequestsOpenAPIResponse
@@ -396,3 +398,26 @@ def test_an_xmp_file_that_was_left_alone_is_told(tmp_path: Path) -> None:
             history = browser.seen(f"/files/{number(home, 'sample.jpg')}").text("history")
     assert "XMP file left alone" in history
     assert "it is no XML" in history
+
+
+# The demonstration.
+
+
+def test_the_demonstration_has_a_page() -> None:
+    """It is named at the beginning and at the end, on this machine alone, and shows what was dropped until a key is pressed."""
+    demo = pexpect.spawn(
+        sys.executable, ["-m", "identifai_watch", "demo"], encoding="utf-8", timeout=60, dimensions=(50, 120)
+    )
+    try:
+        demo.expect(r"Its page is at \S*(http://127\.0\.0\.1:\d+)")
+        url = demo.match[1]
+        demo.expect(rf"in a browser: \S*{url}")
+        browser = Browser(url)
+        assert "harbour.jpg" in browser.seen("/").text("files")
+        assert "1 copy that cost nothing" in browser.seen("/costs").text("costs-saved")
+        demo.expect("Press any key")
+        demo.send("q")
+        demo.expect(pexpect.EOF)
+    finally:
+        demo.close()
+    assert 0 == demo.exitstatus

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -44,7 +44,8 @@ def demo_command(save_svg: Path | None) -> None:
     """Show it all working: no key, no network and no terminal needed.
 
     A daemon watches a temporary folder; small real media are dropped there, among them a copy, a file that is
-    replaced and one of a format that identifAI does not take. The verdicts are simulated.
+    replaced and one of a format that identifAI does not take. The verdicts are simulated. On a terminal the page of
+    that daemon can be looked at until a key is pressed.
     """
     console = Console(
         record=save_svg is not None, width=100 if save_svg is not None else None, highlight=False
@@ -54,6 +55,8 @@ def demo_command(save_svg: Path | None) -> None:
         home = Path(place)
         with _daemon(home, simulator.url) as daemon:
             _play(console, home, daemon)
+            if save_svg is None:
+                _show_page(console, _page_of(home))
     if save_svg is not None:
         console.save_svg(str(save_svg), title="identifai-watch demo")
 
@@ -72,6 +75,9 @@ def _play(console: Console, home: Path, daemon: Process) -> None:
         Ledger(f"sqlite:///{home}/ledger.db", node=node()) as ledger,
     ):
         _await_first_scan(ledger, daemon)
+        page = _page_of(home)
+        if page is not None and not console.record:
+            console.print(f"Its page is at [bold]{page}[/].\n", soft_wrap=True)
         media = {path.name: path for path in sorted(samples.iterdir())}
         media["copy of harbour.jpg"] = samples / "harbour.jpg"
         for name, sample in media.items():
@@ -181,6 +187,29 @@ def _show_result(console: Console, drop: Path, lines: list[Line]) -> None:
     console.print(table)
 
 
+def _page_of(home: Path) -> str | None:
+    """Return where the daemon serves its page, by its log; None if it could not."""
+    with (home / "daemon.log").open(encoding="utf-8", errors="replace") as log:
+        for line in log:
+            with suppress(ValueError):
+                said = json.loads(line)
+                if said.get("event") == "page":
+                    return str(said["url"])
+    return None
+
+
+def _show_page(console: Console, page: str | None) -> None:
+    """Name the page's address, and on a terminal leave time to look at it."""
+    if page is not None and sys.stdin.isatty() and console.is_terminal:
+        console.print(f"\nThe same in a browser: [bold]{page}[/]", soft_wrap=True)
+        click.pause("Press any key to end the demo and its page.")
+        return
+    host, port = configuration.Web().address or ("127.0.0.1", 0)
+    console.print(
+        f"\nidentifai-watch run serves a page of all this at [bold]http://{host}:{port}[/].", soft_wrap=True
+    )
+
+
 @contextmanager
 def _daemon(home: Path, url: str) -> Iterator[Process]:
     """Run a real daemon as a process of its own, and stop it as systemd would."""
@@ -194,16 +223,17 @@ def _daemon(home: Path, url: str) -> Iterator[Process]:
             "gets_per_minute": 0,
         },
         "ledger": {"url": f"sqlite:///{home}/ledger.db"},
-        "web": {"listen": ""},
+        "web": {"listen": "127.0.0.1:0"},
         "folder": [
             {"path": str(home / "drop"), "name": "drop", "settle_seconds": 0.5, "unsupported": "reject"}
         ],
     }
     (home / "demo.toml").write_text(configuration.dump(document), encoding="utf-8")
     command = [sys.executable, "-m", "identifai_watch", "run", "--config", str(home / "demo.toml")]
+    around = os.environ | {"IDENTIFAI_API_KEY": KEY, "CACHE_DIRECTORY": str(home / "cache")}
     with (home / "daemon.log").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own program
-            command, env=os.environ | {"IDENTIFAI_API_KEY": KEY}, stderr=log, stdin=subprocess.DEVNULL
+            command, env=around, stderr=log, stdin=subprocess.DEVNULL
         )
         try:
             yield process
