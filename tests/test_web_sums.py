@@ -30,7 +30,7 @@ from identifai_watch.web.bundles import Bundles, NotNowError
 from identifai_watch.web.reckoning import KEPT_SECONDS, Kept
 from tests.browsing import HOST, Browser, served
 from tests.console import at
-from tests.harness import MEDIA, House, house
+from tests.harness import MEDIA, House, house, wait_for
 
 MARKUP = 'a"; filename=evil.exe; <b>\u00e9.jpg'
 LONG_AGO = timedelta(days=10)
@@ -365,6 +365,21 @@ def test_a_large_file_takes_no_memory(tmp_path: Path) -> None:
                 assert 200 == answer.status_code
                 assert large < sum(len(block) for block in answer.iter_content(65_536))
             assert _peak() - before < large / 4
+        _is_left_in_the_lurch(home, tmp_path)
+
+
+def _is_left_in_the_lurch(home: House, directory: Path) -> None:
+    """Whoever takes nothing for long, or goes away, is left: the next one has his room."""
+    impatient = Bundles(directory, spared=0, stalled_seconds=0.3)
+    with with_bundles(home, impatient) as browser:
+        page = f"/files/{number(home, 'large.mp4')}"
+        form = {"token": browser.token(page)}
+        for is_gone in (False, True):
+            with browser.session.post(f"{browser.url}{page}/bundle", data=form, stream=True) as answer:
+                assert (200, bundles.AT_ONCE - 1) == (answer.status_code, impatient.room._value)
+                if is_gone:
+                    answer.raw.close()
+                wait_for(lambda: impatient.room._value == bundles.AT_ONCE, "his room is free again")
 
 
 def _peak() -> int:

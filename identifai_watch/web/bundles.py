@@ -58,11 +58,17 @@ class Bundles:
     """The bundles that are made or sent, on the disk of ``directory``, which keeps ``spared`` bytes free."""
 
     def __init__(
-        self, directory: Path | None = None, *, spared: int = SPARED, turn_seconds: float = TURN_SECONDS
+        self,
+        directory: Path | None = None,
+        *,
+        spared: int = SPARED,
+        turn_seconds: float = TURN_SECONDS,
+        stalled_seconds: float = STALLED_SECONDS,
     ) -> None:
         self._directory = directory
         self._spared = spared
         self.turn_seconds = turn_seconds
+        self.stalled_seconds = stalled_seconds
         self._turns: dict[str, Lock] = {}
         self._limits: dict[str, anyio.CapacityLimiter] = {}
         self._lock = Lock()
@@ -134,17 +140,18 @@ _NO_DISK = "It cannot be written here; the log says why. identifai-watch bundle 
 
 
 class _Sent(StreamingResponse):
-    """What is sent block by block, for as long as it is taken; ``end`` is called once, however that ends."""
+    """What is sent block by block while it is taken, within ``patience`` seconds each; ``end`` is called however that ends."""
 
     def __init__(
-        self, blocks: AsyncIterator[bytes], headers: dict[str, str], end: Callable[[], None]
+        self, blocks: AsyncIterator[bytes], headers: dict[str, str], patience: float, end: Callable[[], None]
     ) -> None:
         super().__init__(blocks, headers=headers, media_type="application/zip")
+        self._patience = patience
         self._end = end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def patiently(message: Message) -> None:
-            with anyio.fail_after(STALLED_SECONDS):
+            with anyio.fail_after(self._patience):
                 await send(message)
 
         try:
@@ -182,7 +189,7 @@ async def make(request: Request) -> Response:
         "Content-Disposition": f'attachment; filename="{name_of(line)}"',
         "Content-Length": str(os.fstat(made.fileno()).st_size),
     }
-    return _Sent(_blocks(made), headers, end)
+    return _Sent(_blocks(made), headers, bundles.stalled_seconds, end)
 
 
 async def _blocks(made: IO[bytes]) -> AsyncIterator[bytes]:
