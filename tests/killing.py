@@ -400,8 +400,9 @@ _QUESTIONS = {
 def _requests(killer: Killer) -> None:
     """Pass the points of each request and its answer."""
     from identifai_watch import api  # noqa: PLC0415 - after the fork
+    from identifai_watch.api import wire as wires  # noqa: PLC0415 - likewise
 
-    real = api._HTTPConnection.request
+    real = wires._HTTPConnection.request
 
     def request(wire: Any, method: str, url: str, *args: Any, **kwargs: Any) -> None:
         found = (name for start, name in _QUESTIONS.items() if url.startswith(start))
@@ -409,13 +410,13 @@ def _requests(killer: Killer) -> None:
         _here.is_head_gone = False
         real(wire, method, url, *args, **kwargs)
 
-    api._HTTPConnection.request = request  # type: ignore[method-assign] - around the real one
+    wires._HTTPConnection.request = request  # type: ignore[method-assign] - around the real one
 
     def part(_wire: Any, data: bytes) -> str | None:
         is_head, _here.is_head_gone = not _here.is_head_gone, True
         if is_head:
             return f"head of {_here.asked}"
-        body = api._FLIGHT.get().body
+        body = wires.FLIGHT.get().body
         if body is None or data == body._head:
             return None
         return f"{'closing boundary' if data == body._tail else 'block'} of an upload"
@@ -424,7 +425,7 @@ def _requests(killer: Killer) -> None:
         with_what = dict(_QUESTIONS.values()).get(_here.asked)
         return "answer to an upload" if _here.asked == "an upload" else f"answer with {with_what}"
 
-    killer.around(api._HTTPConnection, "send", part)
+    killer.around(wires._HTTPConnection, "send", part)
     killer.around(api, "_read", answer)
 
 

@@ -23,7 +23,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from identifai_watch import api as api_module
-from identifai_watch.api import Api, Cancelled, Upload
+from identifai_watch.api import Api, Cancelled, Upload, wire
+from identifai_watch.api.upload import Body
 from identifai_watch.core import answers
 from identifai_watch.core.answers import Answer, Failure, Reading, Response
 from identifai_watch.core.events import Barred, Unsent
@@ -340,7 +341,7 @@ def test_the_digest_is_of_the_bytes_sent_and_progress_counts_them(reach: Reach) 
 )
 def test_whatever_is_sent_arrives_so(content: bytes, name: str, options: dict[str, str]) -> None:
     """Any content, name and option makes a body of the declared length that can be taken apart again."""
-    body = api_module._Body(Media.AUDIO, an_upload(content, name=name), options)
+    body = Body(Media.AUDIO, an_upload(content, name=name), options)
     sent = b"".join(body)
     assert len(body) == len(sent)
     parts = fields_of(Asked("POST", "/", {"content-type": body.content_type}, sent))
@@ -424,7 +425,7 @@ def test_a_connection_lost_while_waiting_to_depart_is_made_anew(reach: Reach) ->
 
 def test_an_upload_takes_a_fresh_connection(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that idled is not trusted with an upload, for a lost one means doubt; a GET may have it."""
-    monkeypatch.setattr(api_module, "_FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(wire, "_FRESH_SECONDS", -1.0)
     with Peer(taken) as peer:
         api = reach(peer.url)
         api.credits()
@@ -552,7 +553,7 @@ def test_an_answer_that_drips_ends_too(reach: Reach, monkeypatch: pytest.MonkeyP
 
 def test_a_stalled_upload_ends_at_its_own_time_out(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody takes the bytes, a block's time ends the upload; nothing was sent."""
-    monkeypatch.setattr(api_module, "WRITE_SECONDS", 0.2)
+    monkeypatch.setattr(wire, "WRITE_SECONDS", 0.2)
     over = threading.Event()
 
     def part(_line: Line) -> Asked | None:

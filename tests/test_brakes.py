@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from identifai_watch import api, brakes, candidates, hashing, idle, vigil
+from identifai_watch.api import wire
 from identifai_watch.brakes import Brake, allowed
 from identifai_watch.cli.opening import node
 from identifai_watch.core.model import AnalysisState, FileState
@@ -113,8 +114,8 @@ def test_an_upload_that_a_brake_holds_is_cut_by_a_stop_and_sent_by_the_next_star
 
 def test_a_slow_upload_is_no_upload_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may take longer than any of the API client's time-outs, each of which is for something else."""
-    for name in ("CONNECT_SECONDS", "READ_SECONDS", "WRITE_SECONDS"):
-        monkeypatch.setattr(api, name, 1.0)
+    for where, name in ((api, "CONNECT_SECONDS"), (api, "READ_SECONDS"), (wire, "WRITE_SECONDS")):
+        monkeypatch.setattr(where, name, 1.0)
     with house(tmp_path, folder=SCANNED) as home:
         path = home.put("sample.png", "a.png", extra=bytes(20_000))
         rate = path.stat().st_size / 3

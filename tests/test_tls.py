@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from identifai_watch import api as api_module
-from identifai_watch.api import Api, Upload
+from identifai_watch.api import Api, Upload, wire
 from identifai_watch.core.model import Media
 from identifai_watch.core.replies import Failure, Matter, Response, matter
 from identifai_watch.simulator import Simulator
@@ -163,7 +162,7 @@ def test_a_tunnel_is_made_anew(
     is_tls: bool,
 ) -> None:
     """A tunnel that idled, or that is lost while the upload waits for its turn, is asked for again: never in plain."""
-    monkeypatch.setattr(api_module, "_FRESH_SECONDS", -1.0 if how == "idle" else 60.0)
+    monkeypatch.setattr(wire, "_FRESH_SECONDS", -1.0 if how == "idle" else 60.0)
     context = None
     if is_tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
