@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from identifai_watch.core.model import Label, Outcome
+from identifai_watch.evidence import checking
 from identifai_watch.simulator import Endpoint, Script, Scripted, Signature
 from tests import scenes
 from tests.harness import MEDIA, House, house, wait_for
@@ -200,6 +201,9 @@ def test_each_view_is_seen_and_pictured(desk: Desk, tmp_path: Path) -> None:
                     "(video => video.readyState === 4 && !video.seeking)(document.getElementById('original'))"
                 )
             window.shot(place / f"{picture}.png")
+        window.look("/costs")
+        expect(window.at("#costs-folders")).to_contain_text("incoming")
+        window.shot(place / "costs.png")
     with desk.window(color_scheme="dark") as window:
         _settled(window, "/")
         assert "rgb(20, 23, 28)" == window.page.evaluate(
@@ -210,7 +214,7 @@ def test_each_view_is_seen_and_pictured(desk: Desk, tmp_path: Path) -> None:
         _settled(window, "/review")
         window.shot(place / "phone.png")
     pictures = {path.stem: path.stat().st_size for path in place.glob("*.png")}
-    assert {"now", "files", "image", "video", "audio", "phone", "dark"} == set(pictures)
+    assert {"now", "files", "image", "video", "audio", "costs", "phone", "dark"} == set(pictures)
     assert max(pictures.values()) < MOST_BYTES, pictures
 
 
@@ -532,6 +536,29 @@ def test_what_changes_leaves_the_reader_where_he_is(desk: Desk) -> None:
         expect(window.at("#sidecar pre")).to_be_visible()
         expect(window.at("#limits ul")).to_be_visible()
         expect(window.at("#limits summary")).to_be_focused()
+
+
+def test_costs_are_read_by_all_and_evidence_comes_by_a_click(desk: Desk, tmp_path: Path) -> None:
+    """Cost and quality are told for a period by axe-core's leave and on a phone; a bundle is one click, and whole.
+
+    Bob only looks: that is enough.
+    """
+    with desk.window("bob") as window:
+        window.look("/costs")
+        window.at("#periods").get_by_role("link", name="90 days").click()
+        expect(window.at("#periods [aria-current]")).to_have_text("90 days")
+        window.unfold()
+        assert [] == window.findings()
+        file_of(desk, window, "harbour.jpg")
+        with window.page.expect_download() as coming:
+            window.page.get_by_role("button", name="Make the evidence bundle").click()
+        assert "evidence-harbour.jpg.zip" == coming.value.suggested_filename
+        coming.value.save_as(tmp_path / "case.zip")
+        assert checking.verify(tmp_path / "case.zip").ok
+    with desk.window(viewport={"width": 320, "height": 640}) as window:
+        window.look("/costs?days=7")
+        window.unfold()
+        assert [] == window.is_too_wide()
 
 
 def test_axe_finds_nothing(desk: Desk) -> None:
