@@ -282,7 +282,7 @@ def _within(owner: Any, name: str, what: str, *, unless: Collection[str] = ()) -
 
 def _commits(killer: Killer) -> None:
     """Note what each transaction writes, and pass its points before and after its COMMIT."""
-    from identifai_watch.ledger import Ledger, archive, budget, claims, desk, intake, work  # noqa: PLC0415 - after the fork
+    from identifai_watch.ledger import Ledger, archive, budget, claims, desk, history, intake, work  # noqa: PLC0415 - after the fork
 
     real = Ledger.write
 
@@ -298,8 +298,8 @@ def _commits(killer: Killer) -> None:
     _arrows(work, "advance_all", "advance")
     _arrows(work, "advance_files", "advance_file")
     _taken(work)
-    _then(work, "record", lambda _, _tx, _step, event, **__: event if isinstance(event, str) else None)
-    _then(work, "record_admitted", lambda *_: "admitted")
+    _then(history, "record", lambda _, _tx, _step, event, **__: event if isinstance(event, str) else None)
+    _then(history, "record_admitted", lambda *_: "admitted")
     _then(work, "keep_heatmap", lambda *_, **__: "heatmap kept")
     for owner, name, noted in (
         (intake, "pin", "root pinned"),
