@@ -196,10 +196,10 @@ def test_each_view_is_seen_and_pictured(desk: Desk, tmp_path: Path) -> None:
                 window.at("#heat").fill("45")
                 window.at("#heat").blur()
             if picture == "video":
-                window.page.evaluate("document.getElementById('original').currentTime = 4")
-                window.page.wait_for_function(
-                    "(video => video.readyState === 4 && !video.seeking)(document.getElementById('original'))"
-                )
+                film = window.at("#original")
+                film.evaluate("film => Object.assign(film, {muted: true, currentTime: 2}).play()")
+                window.becomes("document.getElementById('original').currentTime > 4")
+                film.evaluate("film => { film.pause(); film.muted = false; }")
             window.shot(place / f"{picture}.png")
         window.look("/costs")
         expect(window.at("#costs-folders")).to_contain_text("incoming")
@@ -222,7 +222,7 @@ def _settled(window: Window, path: str) -> None:
     """Open a list, and wait until it is live and what is in sight has its thumbnail."""
     window.look(path)
     window.live()
-    window.page.wait_for_function(
+    window.becomes(
         """names => [...document.querySelectorAll('.files tbody tr')]
         .filter(row => names.includes(row.querySelector('.name a').textContent))
         .filter(row => row.getBoundingClientRect().top < innerHeight)
@@ -345,9 +345,9 @@ def test_a_video_is_looked_through(desk: Desk) -> None:
         assert heights[0] == max(heights), "the higher, the surer"
         window.at("#frames summary").click()
         expect(window.at("#frames-table tbody tr")).to_have_count(5)
-        window.page.wait_for_function("document.getElementById('original').readyState >= 1")
+        window.becomes("document.getElementById('original').readyState >= 1")
         window.at("#sound-1 .timeline .bar").nth(1).click()
-        window.page.wait_for_function("document.getElementById('original').currentTime > 4.5")
+        window.becomes("document.getElementById('original').currentTime > 4.5")
 
 
 def test_an_audio_file_is_heard(desk: Desk) -> None:
@@ -357,8 +357,8 @@ def test_an_audio_file_is_heard(desk: Desk) -> None:
         expect(window.at("#sound-1 .timeline .bar")).to_have_count(3)
         window.at("#clips-1 summary").click()
         window.page.get_by_role("button", name="9.0 s").click()
-        window.page.wait_for_function("document.getElementById('original').currentTime > 9")
-        window.page.wait_for_function("document.querySelector('.playhead').getAttribute('x1') > 600")
+        window.becomes("document.getElementById('original').currentTime > 9")
+        window.becomes("document.querySelector('.playhead').getAttribute('x1') > 600")
 
 
 def test_one_decides_by_click(desk: Desk) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.harness import House
+from tests.harness import House, wait_for
 
 # Without these the tests that stand on this are skipped.
 Image = pytest.importorskip("PIL.Image")
@@ -77,6 +77,10 @@ class Window:
         """Wait until the page follows what changes: what is clicked is then no longer replaced under the hand."""
         expect(self.at("#live")).to_contain_text("Live")
 
+    def becomes(self, expression: str, arg: object = None) -> None:
+        """Ask from outside until an expression holds: within the page its policy lets nothing be evaluated."""
+        wait_for(lambda: self.page.evaluate(expression, arg), expression)
+
     def focused(self) -> str:
         """Return the id of what the keyboard speaks to, or its address, or its kind."""
         found: str = self.page.evaluate(
@@ -124,7 +128,7 @@ class Window:
 
     def shot(self, target: Path) -> None:
         """Take a picture of what is seen, in few colours, the rare ones among them."""
-        png = self.page.screenshot(animations="disabled", caret="hide")
+        png = self.page.screenshot(caret="hide")
         few = Image.open(io.BytesIO(png)).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)
         few.save(target, optimize=True)
 
