@@ -231,7 +231,9 @@ class Polls:
         has_floor = shift.limits.credits_floor > 0
         # How fast they go is told by what was sent: while nothing is, nothing is asked either.
         is_reckoned = uploads > 0 or self._balance_at is None
-        is_wanted = account.state is AccountState.OK and (
+        # Nor while identifAI holds us: the one request that finds out whether that is over is better an upload.
+        is_free = account.state is AccountState.OK and account.holds == 0
+        is_wanted = is_free and (
             ((has_floor or is_reckoned) and self._is_old(now))
             or (has_floor and self._is_spent(account, uploads))
         )

@@ -50,13 +50,13 @@ def test_nothing_is_given_up_however_often_it_fails(tmp_path: Path, outage: Faul
         dispatch = daemon._dispatch
         while state.count(Endpoint.UPLOAD) < ATTEMPTS:
             begun = dispatch.uploads.begun
-
-            def is_tried(begun: int = begun) -> bool:
-                # Again and again: a question for the balance may have failed meanwhile, which holds the uploads too.
-                clock.wind(daemon, LONG)
-                return in_loop(daemon, lambda _: dispatch.uploads.begun > begun and dispatch.is_idle())
-
-            wait_for(is_tried, "what was tried has failed")
+            clock.wind(daemon, LONG)
+            wait_for(
+                lambda begun=begun: in_loop(  # type: ignore[misc] - bound at once
+                    daemon, lambda _: dispatch.uploads.begun > begun and dispatch.is_idle()
+                ),
+                "what was tried has failed",
+            )
             assert {None} == {line.analysis.stuck_at for line in lines(daemon) if line.analysis is not None}
         assert 0 == len(state.charged)
         home.simulator.change(faults=())
