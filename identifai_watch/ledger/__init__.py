@@ -24,7 +24,7 @@ from identifai_watch.ledger import sqlite
 from identifai_watch.ledger.sqlite import part
 from identifai_watch.ledger.standing import Standing, standing
 
-REVISION = "0007"
+REVISION = "0006"
 """The schema that this version speaks; a test holds it against the newest migration."""
 
 
