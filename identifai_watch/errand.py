@@ -127,8 +127,8 @@ class Errand:
         return [([key], path) for key, path in self.targets if key in near]
 
     def _is_refused(self, account: Account, now: datetime) -> bool:
-        """Tell whether the account is paused, and was probed since this run began."""
-        probed = account.next_probe_at is None or account.next_probe_at > now
+        """Tell whether the account is paused, and was probed since this run began; a probe without an answer is none."""
+        probed = (account.next_probe_at is None or account.next_probe_at > now) and not account.holds
         return account.state is AccountState.PAUSED and probed and not self._dispatch.uploads.in_flight
 
     def _can_await(self, account: Account, now: datetime) -> bool:

@@ -44,6 +44,15 @@ def test_all_that_is_there_is_judged(home: House) -> None:
     assert posts(home) == 2
 
 
+def test_a_key_that_was_refused_before_is_no_answer_of_now(home: House) -> None:
+    """An API that cannot be reached ends a run with 75, whatever it said to the run before."""
+    home.put("sample.jpg")
+    assert 77 == at(home, "once", environ={"IDENTIFAI_API_KEY": "another"}).status
+    home.simulator.stop()
+    ended = at(home, "once", "--give-up-minutes", "0.02")
+    assert (75, True) == (ended.status, "could not be reached" in ended.err)
+
+
 def test_progress_is_plain_where_there_is_no_terminal(home: House) -> None:
     """Where standard error is no terminal, lines say how far it is."""
     home.put("sample.jpg")

@@ -109,6 +109,7 @@ def test_the_status_document_is_that_of_the_design() -> None:
                 "scan_seconds": 0.0,
                 "unheard": 0,
                 "overflows": 0,
+                "shown_at": None,
             }
         ],
         "backlog": {"uploads": 12, "eta_seconds": 2, "hours": None, "opens_at": None},
@@ -154,6 +155,7 @@ def test_what_the_daemon_reported_of_a_folder_is_taken_over() -> None:
             "scan_seconds": 1.5,
             "unheard": 2,
             "overflows": 1,
+            "shown_at": None,
         }
     ]
 
@@ -180,7 +182,7 @@ def test_a_line_has_the_keys_of_the_design_and_its_path_is_safe_to_print() -> No
 
 def test_an_exported_row_has_the_columns_in_their_order() -> None:
     """What is known of a file without an analysis is a row of the same columns."""
-    assert report.EXPORTED == tuple(report.export_row(FILE, ANALYSIS)) == tuple(report.export_row(FILE, None))
+    assert report.EXPORTED == tuple(report.export_row(FILE, ANALYSIS, "x")) == tuple(report.export_row(FILE, None, "x"))
 
 
 @pytest.mark.parametrize(
@@ -191,6 +193,11 @@ def test_an_exported_row_has_the_columns_in_their_order() -> None:
             replace(FILE, state=FileState.DELIVERED, outcome=Outcome.HUMAN),
             ANALYSIS,
             "human       0.75  image",
+        ),
+        (
+            replace(FILE, state=FileState.DELIVERED, outcome=Outcome.ARTIFICIAL),  # the desk's word
+            ANALYSIS,
+            "artificial        image",
         ),
         (replace(FILE, stuck_at=NOW), ANALYSIS, "stuck "),
         (FILE, replace(ANALYSIS, stuck_at=NOW), "stuck "),

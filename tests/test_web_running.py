@@ -67,18 +67,27 @@ def test_run_serves_the_page_until_it_stops(home: House) -> None:
 
 
 def test_a_port_that_is_taken_stops_no_daemon(home: House) -> None:
-    """The log says what is taken and what to do; files are judged all the same."""
+    """The log says what is taken and what to do; files are judged all the same, and the page comes once it can."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         home.more = {"web": {"listen": f"127.0.0.1:{port}"}}
         path = home.put("sample.jpg")
         with home.process():
             home.sidecar(path)
+            alone = home.command("web")
+            other.close()
+            wait_for(
+                lambda: [line for line in home.logged() if line.get("event") == "page"], "the page is up"
+            )
+            beside_it = home.command("web")
         [said] = [line["reason"] for line in home.logged() if line.get("event") == "no page"]
         assert f"web.listen: 127.0.0.1:{port} cannot be had" in said
         assert "choose another port" in said
-        alone = home.command("web")
         assert (1, True) == (alone.returncode, "choose another port" in alone.stderr)
+        assert (1, True) == (
+            beside_it.returncode,
+            "a daemon runs, and serves the page already" in beside_it.stderr,
+        )
 
 
 @contextmanager

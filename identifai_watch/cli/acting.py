@@ -97,7 +97,7 @@ def _show_held(held: list[dict[str, Any]]) -> None:
         table.add_row(shown(row["folder"]), row["media"] or "?", f"{row['files']:,}", f"{row['bytes']:,}")
     console = Console(highlight=False, markup=False)
     console.print(table)
-    console.print(
+    click.echo(
         "\nidentifai-watch backlog release [--newer-than 7d] [--limit N] [--folder NAME] has them judged."
     )
 

@@ -25,7 +25,7 @@ from identifai_watch.core.sidecar import shown
 from identifai_watch.core.words import files
 from identifai_watch.daemon import Daemon
 from identifai_watch.errand import Ending
-from identifai_watch.errors import AccountError, Exit, LaterError, RefusedError
+from identifai_watch.errors import AccountError, Exit, LaterError
 from identifai_watch.folder.look import ignore_sigio
 from identifai_watch.hardening import harden
 from identifai_watch.ledger import Ledger, runs, views
@@ -68,7 +68,7 @@ def page_beside(daemon: Daemon) -> Iterator[None]:
         yield
         return
     from identifai_watch.previews import Previews  # noqa: PLC0415 - a daemon without a page needs none of it
-    from identifai_watch.web import Page, Server  # noqa: PLC0415 - likewise
+    from identifai_watch.web import Page, served  # noqa: PLC0415 - likewise
 
     log = daemon.shift.log
     previews = Previews(configuration.default_cache(os.environ), config.web.previews_megabytes)
@@ -82,12 +82,7 @@ def page_beside(daemon: Daemon) -> Iterator[None]:
             log=log,
         )
         stack.callback(previews.close)
-        try:
-            server = stack.enter_context(Server(page, address))
-        except RefusedError as error:
-            log.error("no page", reason=str(error))  # noqa: TRY400 - a traceback tells nothing
-        else:
-            log.info("page", url=server.url)
+        stack.enter_context(served(page, address))
         yield
 
 

@@ -40,7 +40,12 @@ def web_command(ctx: click.Context, config_path: Path | None) -> None:
             raise RefusedError(f"there is no ledger yet at {config.ledger.url}; identifai-watch run makes it")
         previews = Previews(configuration.default_cache(os.environ), config.web.previews_megabytes)
         with closing(previews), suppress(KeyboardInterrupt):
-            server = Server(Page(config=lambda: config, ledger=ledger, previews=previews), address)
+            try:
+                server = Server(Page(config=lambda: config, ledger=ledger, previews=previews), address)
+            except RefusedError as error:
+                if ledger.lock.is_taken():
+                    raise RefusedError(f"a daemon runs, and serves the page already: {error}") from error
+                raise
             click.echo(f"The page is at {config.web.public_url or server.url}. Ctrl-C ends it.", err=True)
             server.serve()
 
@@ -111,6 +116,8 @@ def users_command(ctx: click.Context, config_path: Path | None, as_json: bool) -
         return
     for user in known.values():
         click.echo(f"{user.name}  {user.role}")
+    if not known:
+        click.echo("Nobody yet. identifai-watch web add-user NAME --role edit lets somebody in.")
 
 
 def _users_file(config: Config) -> Path:

@@ -191,7 +191,11 @@ def _file(path: Path, text: str, mode: int, undo: ExitStack) -> Path:
 def _say_what_next(path: Path, config: configuration.Config) -> None:
     """Say what is still missing, and the next command to type."""
     for folder in config.folders:
-        if not folder.path.is_dir():
+        if folder.path.exists() and not folder.path.is_dir():
+            click.echo(
+                f"Folder {folder.name} is to be at {shown(str(folder.path))}, which is no directory: name another"
+            )
+        elif not folder.path.is_dir():
             click.echo(f"Folder {folder.name} is not there yet: mkdir -p {shlex.quote(str(folder.path))}")
     try:
         configuration.read_key(config, os.environ)

@@ -37,7 +37,7 @@ PAUSES = {
 """Each pause of the account in words."""
 
 REMEDIES = {
-    PauseReason.KEY: "give the right key, then: identifai-watch retry",
+    PauseReason.KEY: "put the right key into api.key_file; it is tried again by itself",
     PauseReason.TERMS: "accept the terms on identifAI's site; it is tried again by itself",
     PauseReason.CREDITS: "buy credits; it is tried again by itself",
     PauseReason.FLOOR: "buy credits, or lower api.credits_floor",

@@ -121,6 +121,7 @@ def wants_probe(account: Account, now: datetime) -> bool:
         account.state is AccountState.PAUSED
         and account.reason in LIFTED_BY_CREDITS
         and is_due(account.next_probe_at, now)
+        and (account.hold_until is None or account.hold_until <= now)
     )
 
 

@@ -199,7 +199,7 @@ def line_json(file: File, analysis: Analysis | None) -> Row:
 _HASH = re.compile(r"[0-9a-f]{40,}")
 _LONGEST_TOLD = 200
 
-LIST_COLUMNS = ("", "", "kind", "noticed (UTC)", "folder: path")
+LIST_COLUMNS = ("outcome", "sure", "kind", "noticed (UTC)", "folder: path")
 
 LIST_WIDTHS = (10, 4, 5, 16, 0)
 """The last column has no width: what may be long comes last."""
@@ -217,12 +217,20 @@ def line_cells(file: File, analysis: Analysis | None, renamed: str | None = None
         where = "stuck"
     elif file.held:
         where = "held"
-    confidence = "" if row["confidence"] is None else f"{row['confidence']:.2f}"
+    confidence = f"{row['confidence']:.2f}" if _is_of_outcome(file, analysis) else ""
     doubt = " (in doubt)" if analysis is not None and analysis.doubt else ""
     moved = "" if file.lies_at is None else f" -> {row['lies_at']}"
     noticed = f"{file.noticed_at:%Y-%m-%d %H:%M}"
     place = f"{place_text(row)}{moved}" if renamed is None else renamed
     return where, confidence, row["media"] or "-", noticed, f"{place}{doubt}"
+
+
+def _is_of_outcome(file: File, analysis: Analysis | None) -> bool:
+    """Tell whether a confidence is about the outcome that stands beside it, and not of a verdict that the desk overruled."""
+    verdict = None if analysis is None else analysis.verdict
+    if verdict is None or verdict.unknown:
+        return False
+    return file.outcome in {None, Outcome.UNCERTAIN, verdict.classification}
 
 
 def line_text(cells: Sequence[str]) -> str:

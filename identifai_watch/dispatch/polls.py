@@ -18,7 +18,9 @@ from identifai_watch.core.events import (
     Healthy,
     Judged,
     Pending,
+    Throttled,
     Unanswered,
+    Unreachable,
 )
 from identifai_watch.core.model import (
     Account,
@@ -266,7 +268,8 @@ class Polls:
             self._still_barred(tx, found.why or "the balance cannot be read")
         else:
             self._standing.advance(tx, found.account)
-            self._still_barred(tx, found.why or "refused")
+            if not isinstance(found.account, Throttled | Unreachable):  # these are no answer to what was asked
+                self._still_barred(tx, found.why or "refused")
 
     def _still_barred(self, tx: Transaction, why: str) -> None:
         """Let a pause that the probe did not lift go on, probing ever slower."""

@@ -6,7 +6,7 @@ be written; ``pages`` shows, ``writes`` does what commands do, ``machines`` answ
 """
 
 from identifai_watch.web.page import Page
-from identifai_watch.web.server import Server
+from identifai_watch.web.server import Server, served
 from identifai_watch.web.users import Role, User
 
-__all__ = ["Page", "Role", "Server", "User"]
+__all__ = ["Page", "Role", "Server", "User", "served"]

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import threading
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +22,9 @@ _MOST_CONNECTIONS = 256
 _KEEP_ALIVE_SECONDS = 15
 _GRACE_SECONDS = 2
 _STOP_SECONDS = 3.0
+AGAIN_SECONDS = 5.0
+"""How long an address that cannot be had is left alone."""
+
 THREADS = 8
 """Requests that ask the ledger at once; more wait."""
 
@@ -93,13 +98,46 @@ class _Uvicorn(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+@contextlib.contextmanager
+def served(page: Page, address: tuple[str, int]) -> Iterator[None]:
+    """Serve the page beside a daemon while the block lasts, and say in the log where.
+
+    Without it the daemon goes on all the same. An address that somebody else has is tried again, for it may be
+    ``identifai-watch web``, which served the page while the daemon was down.
+    """
+    ended = threading.Event()
+    thread = threading.Thread(
+        target=_serve_until, args=(ended, page, address), name="page beside", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(_STOP_SECONDS + 1)
+
+
+def _serve_until(ended: threading.Event, page: Page, address: tuple[str, int]) -> None:
+    is_said = False
+    while not ended.is_set():
+        try:
+            with Server(page, address) as server:
+                page.log.info("page", url=server.url)
+                ended.wait()
+        except RefusedError as error:
+            if not is_said:
+                page.log.error("no page", reason=str(error))  # noqa: TRY400 - a traceback tells nothing
+            is_said = True
+            ended.wait(AGAIN_SECONDS)
+
+
 def _bound(address: tuple[str, int]) -> socket.socket:
     host, port = address
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         made = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        why = error.strerror or str(error)
+        why = str(error) if error.errno is None else os.strerror(error.errno)
         raise RefusedError(
             f"web.listen: {host}:{port} cannot be had ({why}); another program may listen there: "
             'choose another port, or "" for no page'

@@ -52,7 +52,7 @@ def without_configuration(explicit: Path | None, problem: ConfigError) -> Step:
         return Step(says="There is nothing to check yet. Next:", command=f"{program()} init")
     if not path.exists():
         return Step(says="It is not there yet. Next:", command=command("init", path))
-    return Step(says=f"Mend {shown(str(path))} first; then:", command=command("check", path))
+    return Step(says="Mend that first; then:", command=command("check", path))
 
 
 def after_check(config: Config, path: Path, findings: Sequence[Finding], *, is_whole: bool) -> Step:
