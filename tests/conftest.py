@@ -1,8 +1,17 @@
 """What a run of the tests counted, printed at its end: files, kills, faults, and what was lost or charged twice."""
 
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
+import structlog
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """Leave structlog as it is by default: commands that are typed in a test's own process set it up."""
+    yield
+    structlog.reset_defaults()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -266,7 +266,7 @@ def test_uncertain_is_inconclusive(home: House) -> None:
     assert (0, True) == (ended.status, "is inconclusive" in ended.out)
     assert at(home, "once").status == 0
     assert line_of(home, "sample.jpg").file.outcome is Outcome.UNCERTAIN
-    assert "that word is taken too" in typed("decide", "--help").out
+    assert "a word for it too" in typed("decide", "--help").out
 
 
 def test_a_moved_file_is_found_where_it_lies(home: House) -> None:

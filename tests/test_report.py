@@ -182,7 +182,11 @@ def test_a_line_has_the_keys_of_the_design_and_its_path_is_safe_to_print() -> No
 
 def test_an_exported_row_has_the_columns_in_their_order() -> None:
     """What is known of a file without an analysis is a row of the same columns."""
-    assert report.EXPORTED == tuple(report.export_row(FILE, ANALYSIS, "x")) == tuple(report.export_row(FILE, None, "x"))
+    assert (
+        report.EXPORTED
+        == tuple(report.export_row(FILE, ANALYSIS, "x"))
+        == tuple(report.export_row(FILE, None, "x"))
+    )
 
 
 @pytest.mark.parametrize(

@@ -339,7 +339,9 @@ def _retried(answer: dict[str, Any] | None) -> str:
 
 @click.command("decide")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.argument("choice", type=click.Choice([*(choice.value for choice in Choice), UNCERTAIN]))
+@click.argument(
+    "choice", type=click.Choice([*(choice.value for choice in Choice), UNCERTAIN]), metavar="CHOICE"
+)
 @click.option("--reason", required=True, help="Why, for the sidecar and the history.")
 @click.option("--tell-vendor", is_flag=True, help="Force the label at identifAI too. That cannot be undone.")
 @yes_option

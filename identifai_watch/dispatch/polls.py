@@ -268,7 +268,9 @@ class Polls:
             self._still_barred(tx, found.why or "the balance cannot be read")
         else:
             self._standing.advance(tx, found.account)
-            if not isinstance(found.account, Throttled | Unreachable):  # these are no answer to what was asked
+            if not isinstance(
+                found.account, Throttled | Unreachable
+            ):  # these are no answer to what was asked
                 self._still_barred(tx, found.why or "refused")
 
     def _still_barred(self, tx: Transaction, why: str) -> None:
