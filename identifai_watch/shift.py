@@ -18,8 +18,8 @@ from identifai_watch.core.gate import Limits
 from identifai_watch.core.hours import Local
 from identifai_watch.core.lifecycle import Policy
 from identifai_watch.core.model import Media
-from identifai_watch.core.replies import Answer
-from identifai_watch.core.tally import Counted, Tally, status_of
+from identifai_watch.core.replies import Answer, status_of
+from identifai_watch.core.tally import Counted, Tally
 from identifai_watch.errors import LedgerError
 from identifai_watch.ledger import Ledger, Transaction, part, reading
 from identifai_watch.ledger.step import Claimant, Step

@@ -20,7 +20,7 @@ from identifai_watch.cli.gathering import Filters, each_line, located, nowhere, 
 from identifai_watch.cli.opening import config_option, json_option, load
 from identifai_watch.cli.plugin import Plugin, say
 from identifai_watch.config import Config
-from identifai_watch.core import findings, report, wording
+from identifai_watch.core import report
 from identifai_watch.core.model import FileState, Outcome
 from identifai_watch.core.report import Row
 from identifai_watch.core.sidecar import shown, timestamp
@@ -125,6 +125,8 @@ def list_command(
 @path_argument
 def show_command(*, config_path: Path | None, as_json: bool, path: Path) -> None:
     """Show one file: what was found in it, its copies, its editions and its whole history."""
+    from identifai_watch.core import findings, wording  # noqa: PLC0415 - what was found is for this command alone
+
     config = load(config_path)
     place = located(config, path)
     with opened_to_read(config) as ledger:

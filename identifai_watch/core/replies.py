@@ -50,6 +50,17 @@ class Failure:
 Answer = Response | Failure
 
 
+def status_of(answer: Answer) -> str | None:
+    """Return how a request ended: its HTTP status, or in a word why it has none; None if it was not even begun."""
+    if isinstance(answer, Response):
+        return str(answer.status)
+    if answer.keyless:
+        return None
+    if answer.ours:
+        return "cut"
+    return "unanswered" if answer.reached else "unreached"
+
+
 class Matter(Enum):
     """Whose matter an answer is."""
 

@@ -12,8 +12,6 @@ from enum import StrEnum
 from itertools import accumulate
 from typing import Any
 
-from identifai_watch.core.replies import Answer, Response
-
 BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400)
 """Seconds, the upper bounds of all histograms. Other ones than a ledger has let the histograms begin anew."""
 
@@ -116,14 +114,3 @@ def tally_of(document: Mapping[str, Any] | None) -> Tally:
         if name in set(Took):
             found.times[Took(name), tuple(labels)] = Times(buckets=buckets, seconds=seconds)
     return found
-
-
-def status_of(answer: Answer) -> str | None:
-    """Return how a request ended: its HTTP status, or in a word why it has none; None if it was not even begun."""
-    if isinstance(answer, Response):
-        return str(answer.status)
-    if answer.keyless:
-        return None
-    if answer.ours:
-        return "cut"
-    return "unanswered" if answer.reached else "unreached"

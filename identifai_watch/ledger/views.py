@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Outcome
-from identifai_watch.ledger import rows, trail
+from identifai_watch.ledger import rows
 from identifai_watch.ledger.schema import (
     Instant,
     analyses,
@@ -312,6 +312,8 @@ def posts(tx: sa.Connection, since: datetime) -> list[tuple[datetime, bool]]:
 
 def history_of(tx: sa.Connection, file: File) -> list[Happening]:
     """Return all that happened to a file, and to every analysis that it ever had, in order."""
+    from identifai_watch.ledger import trail  # noqa: PLC0415 - status asks for no history
+
     query = sa.select(history).where(trail.is_about(file)).order_by(history.c.id)
     return [
         Happening(at=row.at, who=row.who, event=row.event, detail=json.loads(row.detail))
