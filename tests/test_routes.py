@@ -200,7 +200,7 @@ def test_a_folder_does_not_feed_on_its_own_destinations(tmp_path: Path, action: 
             scan(daemon)
             quiet(daemon)
         before = tree(home.drop)
-        requests = home.simulator.state.count()
+        uploads = home.simulator.state.count(Endpoint.UPLOAD)
         with home.daemon() as daemon:
             for _ in range(2):
                 scan(daemon)
@@ -208,7 +208,7 @@ def test_a_folder_does_not_feed_on_its_own_destinations(tmp_path: Path, action: 
             found = {(each.file.path, each.file.state) for each in lines(daemon)}
         assert {(b"a.png", FileState.DELIVERED), (b"b.png", FileState.DELIVERED)} == found
         assert before == tree(home.drop)
-        assert requests == home.simulator.state.count()
+        assert uploads == home.simulator.state.count(Endpoint.UPLOAD)
         assert 2 == len(home.simulator.state.charged)
 
 
