@@ -75,7 +75,7 @@ def test_an_account_that_pauses_is_told_and_stops_the_heartbeat(tmp_path: Path) 
             assert 3 <= beats(receiver)
     alarm = receiver.calls[2].document
     assert "Nothing is sent to identifAI: identifAI refuses the key" in alarm["title"]
-    assert "To do: give the right key, then: identifai-watch retry" == alarm["text"]
+    assert "To do: put the right key into api.key_file; it is tried again by itself" == alarm["text"]
 
 
 def test_the_heartbeat_stands_still_while_the_ledger_is_away(tmp_path: Path) -> None:
