@@ -140,7 +140,7 @@ def _numbers(report: Report, now: datetime) -> tuple[str, ...]:
         f"oldest_backlog={max(0.0, backlog):.0f}s;;;0",
     ]
     if report.account.credits is not None:
-        numbers.append(f"credits={report.account.credits:g}")
+        numbers.append(f"credits={report.account.credits:.12g}")
     numbers += [
         f"{room.method.lower()}s_left_{room.window}={room.left};;;0;{room.allowed}" for room in report.rooms
     ]
