@@ -137,7 +137,8 @@ def test_days_and_folders_stand_in_tables_of_80_columns() -> None:
     told = printed(sums.costs(costs(*lines, spent=spent), NOW))
     assert max(map(len, told)) <= 80
     words = [" ".join(line.split()) for line in told]
-    assert "2026-03-10 b 1,234,567 2 0 2,000,000 77.50" in words
+    assert "2026-03-10 b 1,234,567 2 0 2,000,000" in words
+    assert "2026-03-10 all folders 1,234,567 2 3 3,000,000 77.50" in words  # of no folder alone
     assert "2026-03-09 0 0 0 0 5" in words
     assert 1 == sum("77.50" in line for line in words)
     assert "Sent 1,234,572 contents, and 2 of them once more" in words

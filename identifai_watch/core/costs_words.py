@@ -12,6 +12,9 @@ DAY_COLUMNS = ("Day", "Folder", "Images", "Videos", "Audio", "Copies", "Credits"
 """What each row of ``days`` has."""
 
 
+ALL_FOLDERS = "all folders"
+
+
 def sent(used: Costs) -> str:
     """Say what was paid for."""
     again = f", and {used.resent:,} of them once more" if used.resent else ""
@@ -53,7 +56,10 @@ def purse(left: Left) -> str | None:
 
 
 def days(used: Costs) -> Iterator[tuple[str, ...]]:
-    """Yield a row of DAY_COLUMNS for each day and folder, the newest first; credits are the account's, once a day."""
+    """Yield a row of DAY_COLUMNS for each day and folder, the newest first.
+
+    Credits are the account's: where a day has several folders they stand in a row of their own, for none of these alone.
+    """
     went = {one.day: one.credits for one in used.spent}
     rows = {
         day: [(folder, list(lines)) for folder, lines in groupby(of_day, lambda one: one.folder)]
@@ -61,8 +67,12 @@ def days(used: Costs) -> Iterator[tuple[str, ...]]:
     }
     for day in sorted(rows.keys() | went.keys(), reverse=True):
         spent = amount(went[day]) if day in went else ""
-        for place, (folder, lines) in enumerate(rows.get(day, [("", [])])):
-            yield (*_day(day, folder, lines), "" if place else spent)
+        folders = rows.get(day, [("", [])])
+        is_shared = spent != "" and len(folders) > 1
+        for folder, lines in folders:
+            yield (*_day(day, folder, lines), "" if is_shared else spent)
+        if is_shared:
+            yield (*_day(day, ALL_FOLDERS, [one for _, lines in folders for one in lines]), spent)
 
 
 def _day(day: date, folder: str, lines: Sequence[Cost]) -> Iterator[str]:
