@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+import structlog
 
 from identifai_watch import vigil
 from identifai_watch.cli.running import page_beside
@@ -92,16 +93,10 @@ def test_a_port_that_is_taken_stops_no_daemon(home: House) -> None:
 
 @contextmanager
 def beside(home: House, clock: Callable[[], datetime] = utc_now) -> Iterator[tuple[Browser, Daemon]]:
-    """Run a daemon in a thread with its page, as ``run`` does."""
-    home.more = {"web": {"listen": f"127.0.0.1:{free_port()}"}}
-    with home.daemon(clock=clock) as daemon, page_beside(daemon):
-        yield Browser(f"http://{home.config().web.listen}"), daemon
-
-
-def free_port() -> int:
-    """Return a port that nobody has."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
+    """Run a daemon in a thread with its page, as ``run`` does, once the page is up."""
+    with structlog.testing.capture_logs() as lines, home.daemon(clock=clock) as daemon, page_beside(daemon):
+        found = wait_for(lambda: [one["url"] for one in lines if one["event"] == "page"], "the page is up")
+        yield Browser(found[0]), daemon
 
 
 def test_now_shows_what_is_under_way(home: House) -> None:
