@@ -1,10 +1,13 @@
-"""What a run of the tests counted, printed at its end: files, kills, faults, and what was lost or charged twice."""
+"""What all tests share, and what a run of them counted: files, kills, faults, and what was lost or charged twice."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 import structlog
+
+from tests.postgres import Cluster, shared
 
 
 @pytest.fixture(autouse=True)
@@ -12,6 +15,17 @@ def log_as_it_was() -> Iterator[None]:
     """Leave structlog as it is by default: commands that are typed in a test's own process set it up."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """Return the run's PostgreSQL, one for all workers: the first test that wants it starts it.
+
+    Who stops or kills a server makes one of its own. It ends with the process of pytest that was typed, however that ends.
+    """
+    own = tmp_path_factory.getbasetemp()
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    return shared(own.parent, os.getppid()) if is_worker else shared(own, os.getpid())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
