@@ -17,7 +17,7 @@ from identifai_watch.dispatch import Notices, dispatch
 from identifai_watch.errand import Ending, Errand
 from identifai_watch.errors import ConfigError, LaterError, LedgerAwayError, LedgerError
 from identifai_watch.intake import Intake
-from identifai_watch.ledger import Transaction, claims, desk, intake, part, runs
+from identifai_watch.ledger import Transaction, claims, desk, intake, part, runs, shown
 from identifai_watch.ledger.desk import Command
 from identifai_watch.lookout import Lookout
 from identifai_watch.places import AD_HOC, ad_hoc_folder, place_of
@@ -129,17 +129,23 @@ class Daemon:
     def _begin(self) -> None:
         shift = self.shift
         if not shift.ledger.lock.take():
-            raise LaterError(
-                f"another daemon runs on this ledger ({shift.config.ledger.url}); there is one for each"
-            )
+            raise LaterError(self._taken())
+        shift.ledger.listen(shift.workers.wake)
         self._vigil.mind_last_end()
         with shift.ledger.write() as tx:
             claims.free(tx, shift.claimant.node)
             shift.learn(tx, *Media)
             self._open(tx)
             self._vigil.report(tx, force=True)
-        shift.log.info("started", folders=len(shift.config.folders), ledger=shift.config.ledger.url)
+        shift.log.info("started", folders=len(shift.config.folders), ledger=shown(shift.config.ledger.url))
         systemd.ready(self._vigil.status())
+
+    def _taken(self) -> str:
+        """Return what is said to a second daemon."""
+        ledger, where = self.shift.ledger, shown(self.shift.config.ledger.url)
+        if ledger.member:
+            return f"another daemon runs as node {ledger.node} on this ledger ({where}); give this one a node.name of its own"
+        return f"another daemon runs on this ledger ({where}); there is one for each"
 
     def _round(self) -> None:
         """Wait for something to do, do all of it in one transaction, then launch what that planned.
@@ -388,7 +394,7 @@ class Daemon:
 
     def _obey(self, tx: Transaction) -> None:
         """Carry out what operators asked for since the last round."""
-        for command in desk.open_commands(tx):
+        for command in desk.open_commands(tx, self.shift.ledger.member):
             self._guarded(tx, partial(self._carry_out, command), partial(self._disobey, command))
 
     def _carry_out(self, command: Command, tx: Transaction) -> None:

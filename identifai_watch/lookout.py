@@ -53,10 +53,11 @@ class Lookout:
     def _look(self, tx: Transaction, now: datetime) -> None:
         if not self._shift.config.notify.has_channels:
             return
-        known = ledger.known(tx)
+        node = self._shift.ledger.member
+        known = ledger.known(tx, node)
         changes = alarms.after(known, self._watches(tx, known, now), now)
-        ledger.drop(tx, changes.over)
-        ledger.keep(tx, changes.kept)
+        ledger.drop(tx, node, changes.over)
+        ledger.keep(tx, node, changes.kept)
         for notice in changes.notices:
             self._shift.log.info("alarm", kind=notice.kind, title=notice.title)
             self._notices.tell(tx, notice)

@@ -67,11 +67,11 @@ def give(
     Raises:
         RefusedError: It cannot be carried out.
     """
-    shift = Shift(config=config, ledger=ledger)
+    shift = Shift(config=config, ledger=ledger, clock=ledger.clock)
     is_daemons = ledger.lock.is_taken()
     with ledger.write() as tx:
         now = shift.clock()
-        number = desk.ask(tx, verb, arguments, who=who, now=now)
+        number = desk.ask(tx, verb, arguments, node=ledger.member, who=who, now=now)
         if not is_daemons:
             answer = _carry_out_here(tx, shift, desk.command(tx, number))
             desk.answered(tx, number, answer, now)

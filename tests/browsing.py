@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,13 +11,12 @@ from typing import Any
 
 import requests
 
-from identifai_watch.cli import opening
 from identifai_watch.ledger import Ledger
 from identifai_watch.web import Page, Server
 from tests.harness import House
 
 SECONDS = 20
-HOST = opening.node()
+HOST = socket.gethostname()
 
 
 @contextmanager

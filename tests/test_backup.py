@@ -72,7 +72,7 @@ def ledger(original: Path, tmp_path: Path) -> Iterator[Ledger]:
 @pytest.fixture
 def path(ledger: Ledger) -> Path:
     """Give the file that the ledger lies in."""
-    return sqlite.path_of(ledger._engine.url)
+    return sqlite.path_of(ledger._store.engine.url)
 
 
 def of_old(path: Path) -> Path:

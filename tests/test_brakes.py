@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,6 @@ import pytest
 from identifai_watch import api, brakes, candidates, hashing, idle, vigil
 from identifai_watch.api import wire
 from identifai_watch.brakes import Brake, allowed
-from identifai_watch.cli.opening import node
 from identifai_watch.core.model import AnalysisState, FileState
 from identifai_watch.daemon import Daemon
 from identifai_watch.errors import Exit
@@ -358,7 +358,7 @@ def test_status_and_explain_say_what_the_backlog_waits_for(tmp_path: Path) -> No
     wanted = hours(2, 4)
     with house(tmp_path, folder=SCANNED, api={"backlog_hours": wanted}) as home:
         old, *_ = archive(home)
-        with home.daemon(node=node()) as daemon:
+        with home.daemon(node=socket.gethostname()) as daemon:
             scan(daemon)
             quiet_but_for(daemon, 3)
             told = json.loads(home.command("status", "--json").stdout)["backlog"]

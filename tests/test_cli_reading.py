@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -23,7 +24,7 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from identifai_watch import config, overview
-from identifai_watch.cli import cli, gathering, opening, printing
+from identifai_watch.cli import cli, gathering, printing
 from identifai_watch.config import Config
 from identifai_watch.core import report
 from identifai_watch.core.model import Account, AccountState, PauseReason
@@ -209,7 +210,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     with Simulator(script) as simulator:
         desk = settings(tmp_path_factory.mktemp("running"), simulator.url)
         shutil.copy(MEDIA / "sample.gif", desk.home / "archive" / "old.gif")
-        with closing(Ledger(desk.config.ledger.url, node=opening.node())) as ledger, daemon(desk):
+        with closing(Ledger(desk.config.ledger.url, node=socket.gethostname())) as ledger, daemon(desk):
             fill(desk, ledger)
             yield desk
 
@@ -524,7 +525,7 @@ def test_an_empty_purse_is_said(fresh: Desk) -> None:
     """With what was made of it and when it has room; no time at the account's limits is promised then."""
     text = fresh.settings.read_text(encoding="utf-8")
     fresh.settings.write_text(text.replace("[api]", "[api]\nposts_per_day = 1"), encoding="utf-8")
-    with closing(Ledger(fresh.config.ledger.url, node=opening.node())) as ledger:
+    with closing(Ledger(fresh.config.ledger.url, node=socket.gethostname())) as ledger:
         with ledger.write() as tx:
             budget.depart(tx, "POST", fresh.config.api.limits, NOW - timedelta(hours=4))
         found = overview.report_of(fresh.config, ledger, NOW)
@@ -604,7 +605,7 @@ def test_a_name_is_no_formula(running: Desk) -> None:
     """A spreadsheet would run a cell that begins like one."""
     name = "=1+1.heic"
     shutil.copy(MEDIA / "sample.heic", running.drop / name)
-    with closing(Ledger(running.config.ledger.url, node=opening.node())) as ledger:
+    with closing(Ledger(running.config.ledger.url, node=socket.gethostname())) as ledger:
         wait_for(ledger, lambda states: states.get(name) == ["delivered"])
     found = csv.DictReader(io.StringIO(running.run("export", "--outcome", "rejected").stdout))
     assert {row["path"] for row in found} == {f"'{name}", "phone.heic"}

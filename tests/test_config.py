@@ -279,7 +279,12 @@ def test_a_mistake_in_a_folder(text: str, expected: str) -> None:
         ),
         (
             '[ledger]\nurl = "mysql://u:secret@h/x"',
-            "ledger.url: is not a ledger that is known; write sqlite:////absolute/path/ledger.db",
+            "ledger.url: is not a ledger that is known; write sqlite:////absolute/path/ledger.db, or "
+            "postgresql+psycopg://user@host/database",
+        ),
+        (
+            '[ledger]\nurl = "postgresql+psycopg://u:secret@h"',
+            "ledger.url: names no database; write postgresql+psycopg://user@host/database",
         ),
         (
             '[ledger]\nurl = "sqlite:///:memory:"',
@@ -769,7 +774,7 @@ def test_what_needs_a_restart(ca_file: Path) -> None:
     old = parse('[[folder]]\npath = "/a"')
     assert config.restart_needed(old, parse('[api]\nposts_per_minute = 1\n[[folder]]\npath = "/b"')) == []
     new = parse(
-        f'[api]\nca_file = "{ca_file}"\nproxy = "http://p"\nurl = "https://x.org"\nuploads = 1\n[ledger]\nurl = "sqlite:////x"\n[web]\nlisten = ""\npreviews_megabytes = 1\n[[folder]]\npath = "/a"'
+        f'[api]\nca_file = "{ca_file}"\nproxy = "http://p"\nurl = "https://x.org"\nuploads = 1\n[ledger]\nurl = "sqlite:////x"\n[node]\nname = "b"\n[web]\nlisten = ""\npreviews_megabytes = 1\n[[folder]]\npath = "/a"'
     )
     assert [f"{section}.{key}" for section, key in NEEDS_RESTART] == config.restart_needed(old, new)
 

@@ -1,7 +1,7 @@
 """What every ledger keeps, whichever engine it lies on: the engine is a parameter of every test here."""
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -80,6 +80,7 @@ from identifai_watch.ledger.admission import Content
 from identifai_watch.ledger.claims import TTL, Room
 from identifai_watch.ledger.step import Claimant, Step
 from identifai_watch.ledger.whereabouts import Arrival
+from tests.postgres import Cluster
 
 Transaction = sa.Connection
 
@@ -93,8 +94,7 @@ def a_copy(of: Path, folder: Path) -> str:
     return f"sqlite:///{folder}/ledger.db"
 
 
-ENGINES: Mapping[str, Callable[[Path, Path], str]] = {"sqlite": a_copy}
-"""How to come by an empty ledger of each engine, given a folder that all tests share and one of the test's own."""
+ENGINES = ("sqlite", "postgresql")
 
 NODE = "studio"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -124,12 +124,28 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("ledgers")
 
 
+@pytest.fixture(scope="session")
+def template(postgres: Cluster) -> str:
+    """Give the address of an empty ledger on PostgreSQL, to be copied."""
+    url = postgres.database()
+    Ledger(url, node=NODE).close()
+    return url
+
+
 @pytest.fixture(params=ENGINES)
 def ledger(request: pytest.FixtureRequest, shared: Path, tmp_path: Path) -> Iterator[Ledger]:
     """Give an empty ledger of each engine in turn."""
-    opened = Ledger(ENGINES[request.param](shared, tmp_path), node=NODE)
-    yield opened
-    opened.close()
+    if request.param == "sqlite":
+        with Ledger(a_copy(shared, tmp_path), node=NODE) as opened:
+            yield opened
+        return
+    postgres: Cluster = request.getfixturevalue("postgres")
+    url = postgres.database(template=request.getfixturevalue("template").rpartition("/")[2])
+    try:
+        with Ledger(url, node=NODE) as opened:
+            yield opened
+    finally:
+        postgres.drop(url)
 
 
 @pytest.fixture
@@ -1255,12 +1271,14 @@ def test_a_node_s_report_is_one_row(tx: Transaction) -> None:
 # History and views.
 
 
-def test_history_says_what_happened_and_who_did_it(tx: Transaction, drop: int) -> None:
+def test_history_says_what_happened_and_who_did_it(ledger: Ledger) -> None:
     """Each change of state is a line, with what it said; each look is none."""
-    file = delivered(tx, drop)
-    for _ in range(3):
-        work.advance_file(tx, file.id, Seen(), at(9))
-    found = views.history_of(tx, file)
+    with ledger.write() as tx:
+        file = delivered(tx, intake.folder(tx, NODE, "drop").id)
+        for _ in range(3):
+            work.advance_file(tx, file.id, Seen(), at(9))
+    with ledger.read() as tx:
+        found = views.history_of(tx, file)
     assert ["admitted", "begun", "uploaded", "judged", "delivered"] == [one.event for one in found]
     assert {"test"} == {one.who for one in found}
     assert ("id-1", False) == (found[2].detail["identifier"], "raw" in found[3].detail)
@@ -1279,6 +1297,7 @@ def test_history_is_append_only(ledger: Ledger, change: Any) -> None:
     """The engine itself refuses to change or delete what happened."""
     with ledger.write() as tx:
         delivered(tx, intake.folder(tx, NODE, "drop").id)
+    with ledger.read() as tx:
         said = events(tx)
     with pytest.raises(DBAPIError, match="history is append-only"), ledger.write() as tx:
         tx.execute(change)

@@ -389,7 +389,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "stamps": {"history_id": 1, "lines": 1, "digest": b"\x01" * 32, "asked_at": 1, "due": 1},
     "account": {"id": 1, "state": "ok"},
     "notices": {"uid": "a", "made_at": 1, "kind": "outcome", "document": b""},
-    "flows": {"id": 1, "state": "{}"},
+    "flows": {"node": "", "state": "{}"},
+    "copying": {"id": 1, "origin": "sqlite:////a.db", "since": 1},
 }
 """A row of each table that the ledger takes, as SQLite keeps it."""
 
@@ -427,7 +428,7 @@ VIOLATIONS: dict[str, dict[str, Any]] = {
     "ck_account_reason_known": {"state": "paused", "reason": "weather"},
     "ck_account_paused_says_why": {"state": "paused"},
     "ck_notices_kind_known": {"kind": "gossip"},
-    "ck_flows_only_one": {"id": 2},
+    "ck_copying_only_one": {"id": 2},
 }
 """What breaks each CHECK, and no other."""
 

@@ -74,7 +74,7 @@ def waiting(home: House) -> int:
 def troubles(home: House) -> list[str]:
     """Return why those who wait could not be told yet."""
     with Ledger(home.ledger_url, node="here") as ledger, ledger.read() as tx:
-        return [one.trouble for one in outbox.queues(tx) if one.trouble is not None]
+        return [one.trouble for one in outbox.queues(tx, ledger.member) if one.trouble is not None]
 
 
 def all_told(home: House) -> None:

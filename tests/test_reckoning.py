@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import RenderableType
 
-from identifai_watch.cli import cli, opening, paper, sums
+from identifai_watch.cli import cli, paper, sums
 from identifai_watch.core.costs import Basis, Cost, Costs, Left, Spent
 from identifai_watch.core.model import Label, Media
 from identifai_watch.core.quality import Quality, Tally
@@ -42,7 +43,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     )
     limits = {"credits_floor": 2, "posts_per_day": 50}
     with house(tmp_path_factory.mktemp("desk"), script, api=limits) as home:
-        with home.daemon(node=opening.node()):
+        with home.daemon(node=socket.gethostname()):
             paths = [home.put("sample.png", "a.png"), home.put("sample.mp3")]
             for path in paths:
                 home.sidecar(path)

@@ -153,7 +153,7 @@ def test_a_ledger_that_cannot_be_looked_at_has_no_version(tmp_path: Path) -> Non
     """Then there is no rest: the round finds out what is the matter."""
     with house(tmp_path) as home, other(home) as ledger:
         daemon = Daemon(Shift(config=home.config(), ledger=ledger, clock=lambda: NOW), lambda: KEY)
-        ledger._engine.dispose()
+        ledger._store.engine.dispose()
         (tmp_path / "state" / "ledger.db").rename(tmp_path / "state" / "elsewhere")
         assert ledger.version() is None
         daemon._rest.mark()

@@ -413,8 +413,11 @@ def test_the_day_s_head_goes_to_the_log(tmp_path: Path) -> None:
             history.record(
                 tx, Step(now=today - timedelta(days=1), policy=Policy()), "paused", why="yesterday"
             )
+        with ledger.read() as tx:
             yesterday = trail.head(tx)
+        with ledger.write() as tx:
             history.record(tx, Step(now=today, policy=Policy()), "resumed")
+        with ledger.read() as tx:
             last = trail.head(tx)
         assert yesterday is not None
         assert last is not None

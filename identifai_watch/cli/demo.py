@@ -21,7 +21,6 @@ from rich.table import Table
 from rich.tree import Tree
 
 from identifai_watch import config as configuration
-from identifai_watch.cli.opening import node
 from identifai_watch.core.model import FileState
 from identifai_watch.errors import RefusedError
 from identifai_watch.ledger import Ledger, desk, views
@@ -72,7 +71,7 @@ def _play(console: Console, home: Path, daemon: Process) -> None:
     )
     with (
         as_file(files("identifai_watch") / "samples") as samples,
-        Ledger(f"sqlite:///{home}/ledger.db", node=node()) as ledger,
+        Ledger(f"sqlite:///{home}/ledger.db", node="demo") as ledger,
     ):
         _await_first_scan(ledger, daemon)
         page = _page_of(home)
@@ -223,6 +222,7 @@ def _daemon(home: Path, url: str) -> Iterator[Process]:
             "gets_per_minute": 0,
         },
         "ledger": {"url": f"sqlite:///{home}/ledger.db"},
+        "node": {"name": "demo"},
         "web": {"listen": "127.0.0.1:0"},
         "folder": [
             {"path": str(home / "drop"), "name": "drop", "settle_seconds": 0.5, "unsupported": "reject"}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from identifai_watch.cli.opening import folder_of, node, opened
+from identifai_watch.cli.opening import folder_of, opened
 from identifai_watch.config import Config, Folder
 from identifai_watch.core.model import File
 from identifai_watch.core.report import AD_HOC
@@ -27,8 +27,9 @@ Filters = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A path that was asked for: absolute, and in which watched folder under which path there, if in any."""
+    """A path of this ``node`` that was asked for: absolute, and in which watched folder under which path there, if in any."""
 
+    node: str
     absolute: bytes
     folder: Folder | None
     path: bytes
@@ -37,17 +38,17 @@ class Place:
 @contextmanager
 def opened_to_read(config: Config) -> Iterator[Ledger | None]:
     """Open the ledger; None if there is none yet, for one made by whoever asks would not be the daemon's."""
-    if not _may_be_there(Path(config.ledger.url.removeprefix("sqlite:///"))):
+    if not _may_be_there(config.ledger.path):
         yield None
         return
     with opened(config) as ledger:
         yield ledger
 
 
-def _may_be_there(path: Path) -> bool:
+def _may_be_there(path: Path | None) -> bool:
     """Tell whether there is a ledger, or something that we may not even see: opening it says what is the matter."""
     try:
-        return path.exists()
+        return path is None or path.exists()
     except PermissionError:
         return True
 
@@ -73,7 +74,7 @@ def check_folder(config: Config, ledger: Ledger | None, name: str | None) -> Non
         return
     if ledger is not None:
         with ledger.read() as tx:
-            if name in views.folder_ids(tx, node()):
+            if name in views.folder_ids(tx, config.node.name):
                 return
     known = ", ".join(folder.name for folder in config.folders)
     raise RefusedError(f"there is no folder {name}; configured are {known}")
@@ -87,14 +88,19 @@ def located(config: Config, path: Path) -> Place:
             name, relative = folder_of(config, candidate)
         except RefusedError:
             continue
-        return Place(absolute=os.fsencode(candidate), folder=config.folder_named(name), path=relative)
+        return Place(
+            node=config.node.name,
+            absolute=os.fsencode(candidate),
+            folder=config.folder_named(name),
+            path=relative,
+        )
     root = next((one for one in config.folders if absolute.resolve() == one.path.resolve()), None)
-    return Place(absolute=os.fsencode(absolute), folder=root, path=b"")
+    return Place(node=config.node.name, absolute=os.fsencode(absolute), folder=root, path=b"")
 
 
 def lines_at(tx: Transaction, place: Place) -> list[Line]:
     """Return the files that were noticed at, or lie at, a place; the one that stands for it first."""
-    numbers = views.folder_ids(tx, node())
+    numbers = views.folder_ids(tx, place.node)
     found: list[Line] = []
     if place.folder is not None and place.folder.name in numbers:
         found = views.at(tx, numbers[place.folder.name], place.path)

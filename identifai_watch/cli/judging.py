@@ -164,7 +164,7 @@ def _by_ourselves(
     with running.quiet_log() as redaction:
         key = running.secret(lambda: config, redaction)
         key()
-        shift = Shift(config=config, ledger=ledger, once=True)
+        shift = Shift(config=config, ledger=ledger, clock=ledger.clock, once=True)
         daemon = Daemon(shift, key, give_up=wait, only=(target.absolute,))
         ending = None
         with _told() as tell_step, _watched(daemon, ledger, target, wait, tell_step) as ran_out:

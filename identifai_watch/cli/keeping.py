@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from identifai_watch import ledger as ledgers
 from identifai_watch.cli import salvaging
 from identifai_watch.cli.acting import Since, yes_option
 from identifai_watch.cli.asking import confirm, utc_now
@@ -30,8 +31,13 @@ def ledger_command() -> None:
 
 
 def ledger_path(config: Config) -> Path:
-    """Return the file that the ledger is."""
-    return Path(config.ledger.url.removeprefix("sqlite:///"))
+    """Return the file that the ledger is; raise RefusedError if it is on a server, which has its own tools for all this."""
+    if config.ledger.path is None:
+        raise RefusedError(
+            f"the ledger is on a server ({ledgers.shown(config.ledger.url)}): PostgreSQL checks it, and pg_dump and pg_restore "
+            "back it up; identifai-watch ledger copy takes it into a file"
+        )
+    return config.ledger.path
 
 
 # Is it whole?

@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,11 +31,6 @@ def load(config_path: Path | None) -> Config:
     return configuration.load(configuration.find(config_path, os.environ))
 
 
-def node() -> str:
-    """Return the name of this host in the ledger."""
-    return socket.gethostname()
-
-
 NOBODY = 2**32 - 1
 """What the kernel says of a process that nobody's login led to."""
 
@@ -63,7 +57,7 @@ def _name_of(user: int) -> str:
 @contextmanager
 def opened(config: Config) -> Iterator[Ledger]:
     """Open the ledger, and close it whatever happens; say so if it was brought to this version by that."""
-    ledger = Ledger(config.ledger.url, node=node())
+    ledger = Ledger(config.ledger.url, node=config.node.name)
     try:
         if ledger.copied_to is not None:
             copied = shown(os.fsencode(ledger.copied_to))

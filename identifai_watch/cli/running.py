@@ -51,7 +51,9 @@ def run_command(config_path: Path | None) -> None:
     ignore_sigio()
     share_interpreter()
     with opened(config) as ledger:
-        daemon = Daemon(Shift(config=config, ledger=ledger), key, reload=lambda: load(config_path))
+        daemon = Daemon(
+            Shift(config=config, ledger=ledger, clock=ledger.clock), key, reload=lambda: load(config_path)
+        )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: daemon.stop())
         signal.signal(signal.SIGHUP, lambda *_: daemon.ask_reload())
@@ -120,7 +122,7 @@ def once_command(
         key()
         with opened(config) as ledger:
             release_all(config, ledger)
-            shift = Shift(config=config, ledger=ledger, once=True)
+            shift = Shift(config=config, ledger=ledger, clock=ledger.clock, once=True)
             daemon = Daemon(shift, key, give_up=timedelta(minutes=give_up_minutes))
             since = shift.clock()
             with gauge.shown(daemon, since):

@@ -14,6 +14,7 @@ from identifai_watch.cli.gathering import opened_to_read
 from identifai_watch.cli.opening import config_option, json_option, load
 from identifai_watch.config import Config
 from identifai_watch.errors import RefusedError
+from identifai_watch.ledger import shown
 
 
 @click.group("web", invoke_without_command=True)
@@ -37,7 +38,9 @@ def web_command(ctx: click.Context, config_path: Path | None) -> None:
     logs.configure(terminal=sys.stderr.isatty(), redaction=logs.Redaction())
     with opened_to_read(config) as ledger:
         if ledger is None:
-            raise RefusedError(f"there is no ledger yet at {config.ledger.url}; identifai-watch run makes it")
+            raise RefusedError(
+                f"there is no ledger yet at {shown(config.ledger.url)}; identifai-watch run makes it"
+            )
         previews = Previews(configuration.default_cache(os.environ), config.web.previews_megabytes)
         with closing(previews), suppress(KeyboardInterrupt):
             try:

@@ -5,9 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from identifai_watch.cli.opening import node
 from identifai_watch.config import Config, Folder
 from identifai_watch.core import media
 from identifai_watch.core.model import Fingerprint, Media, Remembered
@@ -117,10 +115,10 @@ def look_over(config: Config, say: Say) -> Survey:
 @contextmanager
 def _ledger_of(config: Config) -> Iterator[Ledger | None]:
     """Open the ledger if there is one, for what is paid already; none is made."""
-    if not Path(config.ledger.url.removeprefix("sqlite:///")).exists():
+    if config.ledger.path is not None and not config.ledger.path.exists():
         yield None
         return
-    ledger = Ledger(config.ledger.url, node=node())
+    ledger = Ledger(config.ledger.url, node=config.node.name)
     try:
         yield ledger
     finally:

@@ -14,7 +14,7 @@ import click
 
 from identifai_watch import __version__, notify
 from identifai_watch.cli.gathering import opened_to_read
-from identifai_watch.cli.opening import config_option, json_option, load, node
+from identifai_watch.cli.opening import config_option, json_option, load
 from identifai_watch.config import Config, Folder
 from identifai_watch.core import alarms, notices, sidecar
 from identifai_watch.core.alarms import Alarm, Watch
@@ -97,8 +97,10 @@ def waiting_command(*, config_path: Path | None, as_json: bool) -> None:
     with opened_to_read(config) as ledger:
         if ledger is not None:
             with ledger.read() as tx:
-                raised = [one for one in known_alarms.known(tx).values() if one.told_at is not None]
-                queues = outbox.queues(tx)
+                raised = [
+                    one for one in known_alarms.known(tx, ledger.member).values() if one.told_at is not None
+                ]
+                queues = outbox.queues(tx, ledger.member)
     channels = Channels(complain=lambda _: None)
     if as_json:
         click.echo(json.dumps(_waiting_json(config, channels, raised, queues)))
@@ -153,7 +155,7 @@ def _tries(config: Config) -> Iterator[Try]:
         yield Try(channel="apprise_file", kind="all", answer=Answer(trouble=trouble))
     for channel in names:
         for notice, beside in _examples(config.folders[0], datetime.now(UTC)):
-            document = notices.document(notice, uid=uuid4().hex, now=datetime.now(UTC), host=node())
+            document = notices.document(notice, uid=uuid4().hex, now=datetime.now(UTC), host=config.node.name)
             told = channels.teller(
                 config.notify, channel, stored_of(document | {"test": True}, notice.kind, beside)
             )

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from identifai_watch import circumstances
 from identifai_watch.cli.gathering import Place, lines_at, nowhere
-from identifai_watch.cli.opening import node
 from identifai_watch.config import Config, Folder
 from identifai_watch.core import explaining
 from identifai_watch.core.explaining import Circumstances, Explanation
@@ -77,7 +76,7 @@ def _known(config: Config, ledger: Ledger | None, place: Place, now: datetime) -
         line = next(
             (line for line in lines_at(tx, place) if line.file.state is not FileState.SUPERSEDED), None
         )
-        number = views.folder_ids(tx, node()).get(name)
+        number = views.folder_ids(tx, config.node.name).get(name)
         left = None if number is None or line is not None else views.left_at(tx, number, place.path)
         around = circumstances.gathered(
             tx, config, ledger, line, path=shown(place.absolute), folder=name, now=now

@@ -48,7 +48,7 @@ def send(ledger: Ledger, override: Override) -> Label:
     analysis = override.line.analysis
     if analysis is None:
         raise LookupError(override.line.file.id)
-    departures = Departures(Shift(config=override.config, ledger=ledger))
+    departures = Departures(Shift(config=override.config, ledger=ledger, clock=ledger.clock))
     api = duties.connect(override.config.api, lambda: override.key.value, departures)
     try:
         answer = api.override(analysis.media, analysis.sha256.hex(), override.label)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import IO
 
 from identifai_watch.cli.asking import utc_now
@@ -36,7 +35,7 @@ class Outlook:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._path = Path(config.ledger.url.removeprefix("sqlite:///"))
+        self._path = config.ledger.path
         self._open = ExitStack()
         self._ledger: Ledger | None = None
         self._file: tuple[int, int] | None = None
@@ -55,8 +54,8 @@ class Outlook:
     def _current(self) -> Ledger | None:
         """Return the ledger that lies there now: a daemon makes the first one, and a restore puts another in its place."""
         try:
-            found = self._path.stat()
-            file = (found.st_dev, found.st_ino)
+            found = None if self._path is None else self._path.stat()
+            file = None if found is None else (found.st_dev, found.st_ino)
         except OSError:
             file = None
         if self._ledger is None or file != self._file:

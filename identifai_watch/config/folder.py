@@ -70,6 +70,7 @@ class Folder(Section):
     """A drop folder. ``path`` is absolute; durations are in seconds, sizes in bytes, modes are octal."""
 
     path: FilePath
+    shared: Text = Field(default="", max_length=100)
     name: Text = Field(default="", validate_default=True, max_length=100)
     recursive: Switch = True
     media: tuple[Media, ...] = tuple(Media)
@@ -111,6 +112,12 @@ class Folder(Section):
         path: Path | None = info.data.get("path")
         if path is None:
             return name
+        shared = info.data.get("shared", "")
+        if shared and name not in {"", shared}:
+            raise ValueError(
+                f'"{name}" is not the name "{shared}" under which hosts share it; leave one of them out'
+            )
+        name = name or shared
         if (name or path.name) == "":
             raise ValueError(f"is empty and cannot be taken from the path {path}; give the folder a name")
         if "/" in name:

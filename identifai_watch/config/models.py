@@ -1,6 +1,7 @@
 """The whole of a configuration and its sections but the folders, with the defaults that the README names."""
 
 import os
+import socket
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from identifai_watch.config.values import (
     WebAddress,
     absolute,
     secret_text,
+    split_address,
     surroundings,
 )
 from identifai_watch.config.web import Web
@@ -30,6 +32,10 @@ from identifai_watch.core import gate
 from identifai_watch.core.model import Media, Outcome
 
 _SQLITE = "sqlite:///"
+_POSTGRES = "postgresql+psycopg://"
+
+NODE = "IDENTIFAI_WATCH_NODE"
+"""The variable that names this host where the configuration does not."""
 
 NO_FOLDER = "there is none; write [[folder]] and below it the path to watch"
 
@@ -44,6 +50,7 @@ NEEDS_RESTART: tuple[tuple[str, str], ...] = (
     ("api", "proxy"),
     ("api", "uploads"),
     ("ledger", "url"),
+    ("node", "name"),
     ("web", "listen"),
     ("web", "previews_megabytes"),
 )
@@ -89,24 +96,55 @@ class Api(Section):
 
 
 class Ledger(Section):
-    """``[ledger]``: the database, as an SQLAlchemy address with an absolute path."""
+    """``[ledger]``: the database, as an SQLAlchemy address: a file with an absolute path, or a PostgreSQL server."""
 
     url: str = Field(default="", validate_default=True)
 
     @field_validator("url", mode="plain")
     @classmethod
-    def _sqlite(cls, value: object, info: ValidationInfo) -> str:
-        """Make the path absolute. The address is never repeated in words: it may hold a password."""
+    def _known(cls, value: object, info: ValidationInfo) -> str:
+        """Make a file's path absolute. The address is never repeated in words: it may hold a password."""
         around = surroundings(info)
         address = secret_text(value)
         if address == "":
             return f"{_SQLITE}{default_ledger(around.environ)}"
+        if address.startswith(_POSTGRES):
+            return _server(address)
         if not address.startswith(_SQLITE):
-            raise ValueError("is not a ledger that is known; write sqlite:////absolute/path/ledger.db")
+            raise ValueError(
+                "is not a ledger that is known; write sqlite:////absolute/path/ledger.db, or "
+                f"{_POSTGRES}user@host/database"
+            )
         path = address.removeprefix(_SQLITE)
         if path in {"", ":memory:"} or "?" in path:
             raise ValueError("does not name a plain file; write sqlite:////absolute/path/ledger.db")
         return f"{_SQLITE}{absolute(path, around.base)}"
+
+    @property
+    def path(self) -> Path | None:
+        """The file that the ledger is; None if it is on a server."""
+        return Path(self.url.removeprefix(_SQLITE)) if self.url.startswith(_SQLITE) else None
+
+
+def _server(address: str) -> str:
+    """Return the address of a PostgreSQL server if it names a database; it is never repeated in words."""
+    parts = split_address(address)
+    if parts is None:
+        raise ValueError(f"is no address; write {_POSTGRES}user@host/database")
+    if parts.path.strip("/") == "":
+        raise ValueError(f"names no database; write {_POSTGRES}user@host/database")
+    return address
+
+
+class Node(Section):
+    """``[node]``: what this host is called in a ledger that several hosts use."""
+
+    name: Text = Field(default="", validate_default=True, max_length=100)
+
+    @field_validator("name")
+    @classmethod
+    def _named(cls, name: str, info: ValidationInfo) -> str:
+        return name or surroundings(info).environ.get(NODE, "") or socket.gethostname()
 
 
 class Limits(Section):
@@ -166,6 +204,7 @@ class Config(Section):
     api: Api = Field(default_factory=Api)
     # Made by validation, for its place depends on the environment.
     ledger: Ledger = Field(default_factory=dict, validate_default=True)
+    node: Node = Field(default_factory=dict, validate_default=True)
     limits: Limits = Field(default_factory=Limits)
     web: Web = Field(default_factory=Web)
     notify: Notify = Field(default_factory=Notify)

@@ -221,6 +221,7 @@ class File:
     ``interim`` is why it is spoken of before its verdict, ``release_at`` when it is let go unchecked;
     ``supersedes`` is the number of the judged file whose place it took. ``orphan_due`` is when the sidecar of a file
     that is no longer there is put aside. ``delivered_as`` is the outcome of its last delivery: another one is news.
+    ``node`` is the host that its folder is on, "" for one that several hosts share.
     """
 
     id: int
@@ -257,6 +258,7 @@ class File:
     supersedes: int | None = None
     orphan_due: datetime | None = None
     delivered_as: Outcome | None = None
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,6 +65,8 @@ class Departures:
             return
         try:
             with shift.ledger.write() as tx:
+                budget.lock(tx)
+                shift.ledger.look(tx)
                 instant = budget.depart(tx, method, shift.limits, shift.clock(), backlog=self._backlog.get())
         except LedgerAwayError as error:
             raise Cancelled(str(error)) from error  # what is not written down is not sent

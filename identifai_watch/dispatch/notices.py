@@ -20,7 +20,7 @@ from identifai_watch.core.notices import KEPT, MOST_WAITING, News, Notice
 from identifai_watch.core.sidecar import shown
 from identifai_watch.dispatch.channels import APPRISE, Channels, Told, stored_of
 from identifai_watch.errors import LedgerError
-from identifai_watch.ledger import Transaction
+from identifai_watch.ledger import Transaction, part
 from identifai_watch.ledger import notices as outbox
 from identifai_watch.ledger.notices import Head
 from identifai_watch.notify import TOLD, Answer
@@ -43,6 +43,7 @@ class Notices:
 
     def __init__(self, shift: Shift) -> None:
         self._shift = shift
+        self._node = shift.ledger.member
         self._channels = Channels(complain=self._complain)
         self._busy: set[str] = set()
         self._told: deque[tuple[str, str]] = deque(maxlen=REMEMBERED)
@@ -81,7 +82,7 @@ class Notices:
         if not told or not config.has_channels:
             return
         try:
-            with tx.begin_nested():
+            with part(tx):
                 self._deliver(tx, folder, told)
         except LedgerError:
             raise
@@ -93,11 +94,11 @@ class Notices:
         now = self._shift.clock()
         documents = [json.loads(document) for _, _, document in told]
         news = [_news(folder, file, document) for (file, _, _), document in zip(told, documents, strict=True)]
-        is_crowded = outbox.most_waiting(tx) >= MOST_WAITING
+        is_crowded = outbox.most_waiting(tx, self._node) >= MOST_WAITING
         flow, alone = notices.take(
-            outbox.flow(tx), news, now, above=config.digest_above, is_crowded=is_crowded
+            outbox.flow(tx, self._node), news, now, above=config.digest_above, is_crowded=is_crowded
         )
-        outbox.put_flow(tx, flow)
+        outbox.put_flow(tx, self._node, flow)
         for one, document, (_, sidecar, _) in zip(news[:alone], documents, told, strict=False):
             beside = None if sidecar is None else os.path.join(folder.root, sidecar)  # noqa: PTH118 - bytes
             self.tell(tx, notices.of_outcome(one, document), beside)
@@ -109,7 +110,7 @@ class Notices:
         channels = self._channels.known(shift.config.notify)
         if channels:
             document = notices.document(notice, uid=uuid4().hex, now=now, host=shift.ledger.node)
-            outbox.put(tx, stored_of(document, notice.kind, sidecar), channels, now)
+            outbox.put(tx, self._node, stored_of(document, notice.kind, sidecar), channels, now)
             self._look_now()
 
     # Telling it.
@@ -120,7 +121,7 @@ class Notices:
         self._is_new, self._due_at = False, None
         self._drop(tx, now)
         flow_due = self._close(tx, now)
-        heads = outbox.heads(tx)
+        heads = outbox.heads(tx, self._node)
         waiting = [head for head in heads if head.channel not in self._busy]
         for head in waiting:
             if head.due <= now:
@@ -130,15 +131,19 @@ class Notices:
 
     def is_telling(self, tx: Transaction) -> bool:
         """Tell whether somebody is being told, or was not tried to be told yet: a run that ends waits for that."""
-        heads = outbox.heads(tx)
-        return bool(self._busy) or outbox.flow(tx).due is not None or any(not one.failures for one in heads)
+        heads = outbox.heads(tx, self._node)
+        return (
+            bool(self._busy)
+            or outbox.flow(tx, self._node).due is not None
+            or any(not one.failures for one in heads)
+        )
 
     def _close(self, tx: Transaction, now: datetime) -> datetime | None:
         """Tell the digest whose minute is over; return when the next one is due."""
-        before = outbox.flow(tx)
+        before = outbox.flow(tx, self._node)
         flow, digest = notices.close(before, now, above=self._shift.config.notify.digest_above)
         if flow != before:
-            outbox.put_flow(tx, flow)
+            outbox.put_flow(tx, self._node, flow)
         if digest is not None:
             self.tell(tx, notices.of_digest(digest, now))
             self._is_new = False  # it is told in this very round
@@ -149,16 +154,16 @@ class Notices:
         if self._dropped_at is not None and now - self._dropped_at < DROP_EVERY:
             return
         self._dropped_at = now
-        outbox.bring_forward(tx, now + KEPT)
-        dropped = outbox.drop_older(tx, now - KEPT)
+        outbox.bring_forward(tx, self._node, now + KEPT)
+        dropped = outbox.drop_older(tx, self._node, now - KEPT)
         for channel, number in dropped.items():
             self._log_untold(channel, "they waited for a day", number=number)
         config = self._shift.config.notify
         names = self._channels.names(config)
         unsure = [APPRISE] if names is None else []
-        known = [head.channel for head in outbox.heads(tx)]
+        known = [head.channel for head in outbox.heads(tx, self._node)]
         gone = notices.unwanted(known, self._channels.known(config), unsure=unsure)
-        for channel, number in (outbox.drop_channels(tx, gone) if gone else {}).items():
+        for channel, number in (outbox.drop_channels(tx, self._node, gone) if gone else {}).items():
             self._log_untold(channel, "it is configured no more", number=number)
 
     def _plan(self, tx: Transaction, head: Head) -> None:

@@ -10,21 +10,21 @@ transaction. How a ledger is kept over the years stands in ``backup``, ``restore
 and ``trail``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from threading import RLock
 from typing import Self
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError
 
 from identifai_watch.errors import LedgerError, WatchError
-from identifai_watch.ledger import sqlite
-from identifai_watch.ledger.sqlite import part
+from identifai_watch.ledger import closing, dialects, sqlite
+from identifai_watch.ledger.closing import part
+from identifai_watch.ledger.dialects import shown
 from identifai_watch.ledger.standing import Standing, standing
 
-REVISION = "0006"
+REVISION = "0007"
 """The schema that this version speaks; a test holds it against the newest migration."""
 
 
@@ -40,63 +40,64 @@ class Ledger:
     """
 
     def __init__(self, url: str, *, node: str) -> None:
-        try:
-            parsed = sa.make_url(url)
-        except ArgumentError as error:
-            raise LedgerError(
-                f"ledger.url: {url!r} is no database URL; write sqlite:////path/to/ledger.db"
-            ) from error
-        if parsed.get_backend_name() != "sqlite":
-            raise LedgerError(
-                f"ledger.url: {parsed.get_backend_name()} is not supported; write sqlite:////path/to/ledger.db"
-            )
         self.node = node
         self.copied_to: Path | None = None
-        self.lock = sqlite.NodeLock(parsed)
-        self._writing = RLock()
-        self._watch = sqlite.Watch(parsed)
-        found = sqlite.prepare(parsed)
-        self._engine = sqlite.engine(parsed)
-        self._writer = self._engine.execution_options(write=True)
-        self._single = self._engine.execution_options(single=True)
+        self._store = dialects.store(dialects.parsed(url), node)
+        self.lock = self._store.lock
         try:
-            if found != REVISION:
-                self._migrate(found)
-            sqlite.check(self._engine)
+            if self._store.found != REVISION:
+                self._migrate(self._store.found)
+            self._store.check()
         except BaseException:
             self.close()
             raise
 
+    @property
+    def member(self) -> str:
+        """The name under which is kept what this host alone does: its node's; "" in a file, which one host has."""
+        return "" if self._store.url.get_backend_name() == dialects.SQLITE else self.node
+
+    @property
+    def clock(self) -> Callable[[], datetime]:
+        """What every node of this ledger takes the time from; may be asked in any thread."""
+        return self._store.clock
+
+    def look(self, tx: Transaction) -> None:
+        """Look at the time that every node goes by, for ``clock`` to tell it from now on."""
+        self._store.look(tx)
+
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """Open a transaction that may write: all of it is kept, or nothing."""
-        with self._writing, self._writer.begin() as connection:
+        with self._store.write() as connection, closing.gathered(connection, self.node):
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """Open a short transaction that sees one state of the ledger; a long one would keep the WAL from ending."""
-        with self._engine.connect() as connection:
+        """Open a short transaction that sees one state of the ledger."""
+        with self._store.read() as connection:
             yield connection
 
     def version(self) -> int | None:
-        """Return a number that changes with each transaction that changes anything, whoever makes it.
+        """Return a number that changes when somebody else left something to do; None if that cannot be told now.
 
-        None if that cannot be told now. For one thread alone; asking takes a thousandth of what an empty transaction does.
+        For one thread alone; asking takes next to nothing.
         """
-        return self._watch.version()
+        return self._store.version()
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Have ``wake`` called, in another thread, when another host leaves something to do for this node."""
+        self._store.listen(wake)
 
     @contextmanager
     def glances(self) -> Iterator[sa.Connection]:
         """Open a connection for many questions, each of which sees the ledger as it is then; between them nothing is open."""
-        with self._single.connect() as connection:
+        with self._store.single() as connection:
             yield connection
 
     def close(self) -> None:
         """Close every connection, and give the daemon's lock back if it is ours."""
-        self._watch.close()
-        self._engine.dispose()
-        self.lock.release()
+        self._store.close()
 
     def __enter__(self) -> Self:
         return self
@@ -105,23 +106,26 @@ class Ledger:
         self.close()
 
     def examine(self) -> None:
-        """Have SQLite look whether the file is whole; raise LedgerError if it is not."""
-        sqlite.examine(sqlite.path_of(self._engine.url))
+        """Have the engine look whether the ledger is whole; raise LedgerError if it is not."""
+        self._store.examine()
 
     def _migrate(self, found: str | None) -> None:
-        """Bring the schema from the revision ``found`` to REVISION; what was there before stays beside it."""
+        """Bring the schema from the revision ``found`` to REVISION; what there was before in a file stays beside it."""
         from identifai_watch.ledger import migrate  # noqa: PLC0415 - 0.2 s that a ledger of this version need not pay
 
-        with self._writing:
-            if found is not None and found in migrate.known():
+        with self._store.write() as connection:
+            found = self._store.alone(connection)  # another node may have been quicker
+            if found == REVISION:
+                return
+            if found is not None and found in migrate.known() and connection.dialect.name == dialects.SQLITE:
                 self._copy_before_leaving(found)
-            migrate.upgrade(self._engine, found)
+            migrate.upgrade(connection, found)
 
     def _copy_before_leaving(self, revision: str) -> None:
         """Copy the ledger as it is before its schema changes; raise LedgerError if that cannot be done."""
         from identifai_watch.ledger import backup  # noqa: PLC0415 - likewise
 
-        path = sqlite.path_of(self._engine.url)
+        path = sqlite.path_of(self._store.url)
         try:
             made = backup.make_before_migration(
                 path, path.with_name(f"{path.name}.before-{REVISION}"), revision
@@ -133,4 +137,4 @@ class Ledger:
         self.copied_to = None if made is None else made.path
 
 
-__all__ = ["REVISION", "Ledger", "Standing", "Transaction", "part", "standing"]
+__all__ = ["REVISION", "Ledger", "Standing", "Transaction", "part", "shown", "standing"]

@@ -16,7 +16,7 @@ from identifai_watch.core.model import (
     Interim,
     Media,
 )
-from identifai_watch.ledger import history, intake, moves, reading, rows, whereabouts, work
+from identifai_watch.ledger import history, intake, moves, reading, rows, schema, whereabouts, work
 from identifai_watch.ledger.schema import analyses
 from identifai_watch.ledger.step import Step
 from identifai_watch.ledger.whereabouts import Arrival
@@ -24,9 +24,11 @@ from identifai_watch.ledger.whereabouts import Arrival
 _EDITIONS = (
     sa.select(*rows.ANALYSIS_COLUMNS)
     .where(analyses.c.sha256.in_(sa.bindparam("digests", expanding=True)))
-    .order_by(analyses.c.edition)
+    .order_by(analyses.c.id)
+    # So that a verdict which another host writes meanwhile finds the file, or the file the verdict.
+    .with_for_update(key_share=True)
 )
-_QUEUE = sa.insert(analyses)
+_QUEUE = schema.new(analyses)
 UNFITTED = ""
 """The kind of bytes of an analysis that was rebuilt from a sidecar, until a file of its content is admitted."""
 

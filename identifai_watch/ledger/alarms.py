@@ -39,23 +39,26 @@ _OF_FILE = [
 _STUCK = sa.union_all(_OF_CONTENT, *_OF_FILE)
 
 
-def known(tx: sa.Connection) -> dict[str, Alarm]:
-    """Return what is known to be wrong, by name."""
-    return {row["name"]: Alarm(**row) for row in tx.execute(sa.select(alarms)).mappings()}
+def known(tx: sa.Connection, node: str) -> dict[str, Alarm]:
+    """Return what a node knows to be wrong, by name."""
+    columns = [column for column in alarms.c if column is not alarms.c.node]
+    query = sa.select(*columns).where(alarms.c.node == node)
+    return {row["name"]: Alarm(**row) for row in tx.execute(query).mappings()}
 
 
-def keep(tx: sa.Connection, changed: Iterable[Alarm]) -> None:
-    """Write alarms down."""
+def keep(tx: sa.Connection, node: str, changed: Iterable[Alarm]) -> None:
+    """Write a node's alarms down."""
     for one in changed:
         values = asdict(one)
-        if tx.execute(sa.update(alarms).where(alarms.c.name == one.name).values(values)).rowcount == 0:
-            tx.execute(sa.insert(alarms).values(values))
+        is_it = sa.and_(alarms.c.node == node, alarms.c.name == one.name)
+        if tx.execute(sa.update(alarms).where(is_it).values(values)).rowcount == 0:
+            tx.execute(sa.insert(alarms).values(node=node, **values))
 
 
-def drop(tx: sa.Connection, names: Collection[str]) -> None:
-    """Forget alarms that are over."""
+def drop(tx: sa.Connection, node: str, names: Collection[str]) -> None:
+    """Forget a node's alarms that are over."""
     if names:
-        tx.execute(sa.delete(alarms).where(alarms.c.name.in_(names)))
+        tx.execute(sa.delete(alarms).where(alarms.c.node == node, alarms.c.name.in_(names)))
 
 
 def stuck(tx: sa.Connection, before: datetime) -> dict[int, tuple[datetime, str | None]]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from identifai_watch.core.model import File
-from identifai_watch.ledger import history, rows, whereabouts
+from identifai_watch.ledger import history, rows, schema, whereabouts
 from identifai_watch.ledger.schema import EPOCH, analyses, files, folders
 from identifai_watch.ledger.step import Step
 from identifai_watch.ledger.whereabouts import Arrival
@@ -41,13 +41,13 @@ def hold(tx: sa.Connection, arrivals: Sequence[Arrival]) -> None:
             whereabouts.arrived(arrival) | {"held": True, "backlog": True, "media": arrival.media}
             for arrival in arrivals
         ]
-        tx.execute(sa.insert(files).prefix_with("OR IGNORE", dialect="sqlite"), values)
+        tx.execute(schema.new(files), values)
 
 
 def lay_by(tx: sa.Connection, arrival: Arrival) -> bool:
     """Have a file of the backlog wait for its hour as one that was released; tell whether it does."""
     values = whereabouts.arrived(arrival) | {"backlog": True, "media": arrival.media}
-    tx.execute(sa.insert(files).prefix_with("OR IGNORE", dialect="sqlite"), values)
+    tx.execute(schema.new(files), values)
     parent, name = rows.split(arrival.path)
     query = sa.select(files.c.id).where(
         files.c.folder_id == arrival.folder_id, files.c.parent == parent, files.c.name == name, _TO_ADMIT

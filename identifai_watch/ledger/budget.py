@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from identifai_watch.core import gate
 from identifai_watch.core.gate import Limits
-from identifai_watch.core.model import Account
+from identifai_watch.core.model import Account, AccountState
 from identifai_watch.ledger import rows, schema
 from identifai_watch.ledger.schema import requests
 
@@ -23,6 +23,8 @@ _AHEAD = timedelta(minutes=10)
 
 _ACCOUNT = sa.select(schema.account)
 _PUT_ACCOUNT = sa.update(schema.account)
+_LOCK = sa.select(schema.account.c.id).with_for_update()
+_OPEN = schema.new(schema.account).values(id=1, state=AccountState.OK)
 _LOG = sa.insert(requests)
 
 
@@ -61,7 +63,10 @@ def sent(tx: sa.Connection, method: str, now: datetime, *, latest: int | None = 
 def depart(
     tx: sa.Connection, method: str, limits: Limits, now: datetime, *, backlog: bool = False
 ) -> datetime:
-    """Take the next instant that the windows leave free and write it down; the request leaves at it, not before."""
+    """Take the next instant that the windows leave free and write it down; the request leaves at it, not before.
+
+    With the account's row locked, and ``now`` told after that: whoever waited for it is not to take an instant of before.
+    """
     windows = limits.windows(method)
     reach = max((window.count for window in windows), default=0)
     made = sent(tx, method, now, latest=reach) if windows else []
@@ -105,6 +110,13 @@ def prune(tx: sa.Connection, now: datetime) -> None:
         tx.execute(sa.delete(requests).where(requests.c.method == method, requests.c.at < now - _KEEP))
 
 
+def lock(tx: sa.Connection) -> None:
+    """Have the account's one row for this transaction alone, made if there is none: one host at a time takes an instant."""
+    if tx.execute(_LOCK).first() is None:
+        tx.execute(_OPEN)
+        tx.execute(_LOCK)
+
+
 def account(tx: sa.Connection) -> Account:
     """Return the account as the ledger knows it."""
     return rows.account(tx.execute(_ACCOUNT).first())
@@ -116,10 +128,10 @@ def advance_account(
     """Advance the account by ``event``; return it as it was and as it is."""
     from identifai_watch.core import standing  # noqa: PLC0415 - all its events are a twentieth of what status takes
 
+    lock(tx)
     before = account(tx)
     after = standing.after(before, event, now, chance)
     if after != before:
         values = {name: getattr(after, name) for name in Account.__dataclass_fields__}
-        if tx.execute(_PUT_ACCOUNT, values).rowcount == 0:
-            tx.execute(sa.insert(schema.account).values(id=1, **values))
+        tx.execute(_PUT_ACCOUNT, values)
     return before, after

@@ -43,8 +43,12 @@ _READ_FROM = (
 _CLAIMS: Mapping[sa.Table, sa.Update] = {
     table: sa.update(table).where(table.c.id.in_(_IDS)) for table in (analyses, files)
 }
-_LAPSED = sa.select(*rows.ANALYSIS_COLUMNS).where(
-    analyses.c.state == AnalysisState.SENDING, _is_free(analyses, _NOW)
+# What another host claims at this moment is passed over (SQLite, where one writes at a time, knows no locks).
+_SKIP: dict[str, Any] = {"skip_locked": True, "key_share": True}
+_LAPSED = (
+    sa.select(*rows.ANALYSIS_COLUMNS)
+    .where(analyses.c.state == AnalysisState.SENDING, _is_free(analyses, _NOW))
+    .with_for_update(**_SKIP)
 )
 _OVERDUE = (
     sa.select(*rows.ANALYSIS_COLUMNS)
@@ -55,6 +59,7 @@ _OVERDUE = (
         _is_free(analyses, _NOW),
     )
     .limit(_MOST)
+    .with_for_update(**_SKIP)
 )
 _OF_FOLDER = rows.select_files().where(
     files.c.folder_id == sa.bindparam("folder"),
@@ -65,15 +70,21 @@ _DELIVERIES = (
     _OF_FOLDER.where(files.c.state == FileState.WAITING, files.c.due <= _NOW)
     .order_by(files.c.priority.desc(), files.c.due)
     .limit(_MOST)
+    .with_for_update(of=files, **_SKIP)
 )
-_ORPHANS = _OF_FOLDER.where(files.c.orphan_due <= _NOW).order_by(files.c.orphan_due).limit(_MOST)
+_ORPHANS = (
+    _OF_FOLDER.where(files.c.orphan_due <= _NOW)
+    .order_by(files.c.orphan_due)
+    .limit(_MOST)
+    .with_for_update(of=files, **_SKIP)
+)
 _AWAITED = sa.select(*rows.ANALYSIS_COLUMNS).where(
     analyses.c.state == AnalysisState.AWAITING,
     analyses.c.media == sa.bindparam("kind"),
     _is_free(analyses, _NOW),
     analyses.c.due <= sa.bindparam("until", type_=Instant),
 )
-_STILL_AWAITED = _AWAITED.order_by(analyses.c.due).limit(_MOST)
+_STILL_AWAITED = _AWAITED.order_by(analyses.c.due).limit(_MOST).with_for_update(**_SKIP)
 _DUE_POLLS = sa.select(sa.func.count()).select_from(
     _AWAITED.with_only_columns(analyses.c.id).limit(_MOST).subquery()
 )
@@ -82,6 +93,7 @@ _HEATMAPS = (
     .where(analyses.c.heatmap_due <= _NOW, _is_free(analyses, _NOW))
     .order_by(analyses.c.heatmap_due)
     .limit(1)
+    .with_for_update(**_SKIP)
 )
 
 
@@ -316,6 +328,7 @@ def _uploads(*, oldest: bool, bounded: frozenset[str]) -> sa.Select[Any]:
         _is_free(analyses, _NOW),
         copies.exists(),
     )
+    query = query.with_for_update(of=analyses, **_SKIP)
     if "at_most" in bounded:
         query = query.where(analyses.c.size <= sa.bindparam("at_most"))
     if "least" in bounded:

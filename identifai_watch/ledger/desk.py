@@ -7,9 +7,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from identifai_watch.ledger import closing
 from identifai_watch.ledger.schema import commands, nodes
 
-_OPEN = sa.select(commands).where(sa.text("done_at IS NULL")).order_by(commands.c.id)
+_OPEN = (
+    sa.select(commands)
+    .where(commands.c.node == sa.bindparam("node"), sa.text("done_at IS NULL"))
+    .order_by(commands.c.id)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,16 +29,19 @@ class Command:
     answer: dict[str, Any] | None
 
 
-def ask(tx: sa.Connection, verb: str, arguments: dict[str, Any], *, who: str, now: datetime) -> int:
-    """Write a command down; return its number."""
-    values = {"at": now, "who": who, "verb": verb, "arguments": json.dumps(arguments)}
+def ask(
+    tx: sa.Connection, verb: str, arguments: dict[str, Any], *, who: str, now: datetime, node: str = ""
+) -> int:
+    """Write a command for the daemon of a ``node`` down, "" in a ledger of one host; return its number."""
+    values = {"at": now, "who": who, "verb": verb, "arguments": json.dumps(arguments), "node": node}
     key = tx.execute(sa.insert(commands).values(values).returning(commands.c.id)).scalar_one()
+    closing.stir(tx, node=node or None)
     return int(key)
 
 
-def open_commands(tx: sa.Connection) -> list[Command]:
-    """Return what was asked for and is not carried out yet, in order."""
-    return [_command(row) for row in tx.execute(_OPEN)]
+def open_commands(tx: sa.Connection, node: str = "") -> list[Command]:
+    """Return what the daemon of a ``node`` was asked for and has not carried out yet, in order."""
+    return [_command(row) for row in tx.execute(_OPEN, {"node": node})]
 
 
 def command(tx: sa.Connection, number: int) -> Command:

@@ -15,7 +15,7 @@ from identifai_watch.core.events import Absent, AnalysisEvent, Delivered, FileEv
 from identifai_watch.core.model import Analysis, File, Outcome
 from identifai_watch.core.sidecar import shown
 from identifai_watch.core.trail import Entry
-from identifai_watch.ledger import rows, trail
+from identifai_watch.ledger import closing, rows
 from identifai_watch.ledger.step import Step
 
 
@@ -29,7 +29,7 @@ def record(
     **detail: Any,
 ) -> None:
     """Write one line of history: what happened, by whom, to what, with the hash and the identifier that it is about."""
-    trail.append(tx, [line(step, event, file=file, analysis=analysis, **detail)])
+    closing.tell(tx, [line(step, event, file=file, analysis=analysis, **detail)])
 
 
 def record_admitted(tx: sa.Connection, step: Step, taken: Sequence[tuple[File, Analysis]]) -> None:
@@ -46,7 +46,7 @@ def record_admitted(tx: sa.Connection, step: Step, taken: Sequence[tuple[File, A
         )
         for file, analysis in taken
     ]
-    trail.append(tx, told)
+    closing.tell(tx, told)
 
 
 def line(

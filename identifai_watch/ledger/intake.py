@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from identifai_watch.core.events import Expired, Missed, Seen, Stirred, Superseded
 from identifai_watch.core.model import File, FileState, Fingerprint, Interim
 from identifai_watch.ledger import moves, rows, whereabouts, work
-from identifai_watch.ledger.schema import files, folders, left
+from identifai_watch.ledger.schema import NO, files, folders, left
 from identifai_watch.ledger.step import Step
 from identifai_watch.ledger.whereabouts import Arrival
 
@@ -165,7 +165,7 @@ def expire(tx: sa.Connection, folder_id: int, step: Step, limit: int = 100) -> l
     """Let the files go unchecked that have waited for their verdict too long; return them."""
     query = (
         rows.select_files()
-        .where(files.c.folder_id == folder_id, files.c.release_at <= step.now, files.c.held.is_(False))
+        .where(files.c.folder_id == folder_id, files.c.release_at <= step.now, files.c.held == NO)
         .order_by(files.c.release_at)
         .limit(limit)
     )

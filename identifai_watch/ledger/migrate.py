@@ -8,6 +8,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from identifai_watch.errors import LedgerError
+from identifai_watch.ledger import dialects
 
 
 def config() -> Config:
@@ -22,14 +23,20 @@ def known() -> frozenset[str]:
     return frozenset(script.revision for script in ScriptDirectory.from_config(config()).walk_revisions())
 
 
-def upgrade(engine: sa.Engine, found: str | None) -> None:
-    """Run every migration after ``found`` in one transaction; raise LedgerError if ``found`` is not among ours."""
+def upgrade(connection: sa.Connection, found: str | None) -> None:
+    """Run every migration after ``found`` in the transaction that is open; raise LedgerError if ``found`` is not ours.
+
+    A new ledger on PostgreSQL is made as it is now: the first of them that there was is of the revision 0007.
+    """
     settings = config()
     if found is not None and found not in known():
         raise LedgerError(
-            f"ledger.url: {engine.url.database} was written by a newer version (revision {found}); it was not "
-            "touched: install that version, or put its backup back"
+            f"ledger.url: {connection.engine.url.database} was written by a newer version (revision {found}); it was "
+            "not touched: install that version, or put its backup back"
         )
-    with engine.connect().execution_options(write=True) as connection, connection.begin():
-        settings.attributes["connection"] = connection
+    settings.attributes["connection"] = connection
+    if found is None and connection.dialect.name != dialects.SQLITE:
+        dialects.make(connection)
+        command.stamp(settings, "head")
+    else:
         command.upgrade(settings, "head")

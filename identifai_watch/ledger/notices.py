@@ -10,10 +10,19 @@ import sqlalchemy as sa
 from identifai_watch.core.notices import Flow, Kind, flow_of, flow_text
 from identifai_watch.ledger.schema import flows, notices, tellings
 
-_FLOW = sa.select(flows.c.state)
-_CROWD = sa.select(sa.func.count()).select_from(tellings).group_by(tellings.c.channel)
+_MINE = notices.c.node == sa.bindparam("node")
+_FLOW = sa.select(flows.c.state).where(flows.c.node == sa.bindparam("node"))
+_CROWD = (
+    sa.select(sa.func.count())
+    .select_from(tellings)
+    .join(notices, notices.c.id == tellings.c.notice_id)
+    .where(_MINE)
+    .group_by(tellings.c.channel)
+)
 _FIRST = (
     sa.select(tellings.c.channel, sa.func.min(tellings.c.notice_id).label("notice_id"))
+    .join(notices, notices.c.id == tellings.c.notice_id)
+    .where(_MINE)
     .group_by(tellings.c.channel)
     .subquery()
 )
@@ -63,21 +72,22 @@ class Queue:
     due: datetime
 
 
-def flow(tx: sa.Connection) -> Flow:
-    """Return how much was told lately, and the digest that is being gathered."""
-    return flow_of(tx.execute(_FLOW).scalar())
+def flow(tx: sa.Connection, node: str) -> Flow:
+    """Return how much a node told lately, and the digest that it gathers."""
+    return flow_of(tx.execute(_FLOW, {"node": node}).scalar())
 
 
-def put_flow(tx: sa.Connection, value: Flow) -> None:
-    """Write the flow down."""
+def put_flow(tx: sa.Connection, node: str, value: Flow) -> None:
+    """Write the flow of a node down."""
     state = flow_text(value)
-    if tx.execute(sa.update(flows).values(state=state)).rowcount == 0:
-        tx.execute(sa.insert(flows).values(id=1, state=state))
+    if tx.execute(sa.update(flows).where(flows.c.node == node).values(state=state)).rowcount == 0:
+        tx.execute(sa.insert(flows).values(node=node, state=state))
 
 
-def put(tx: sa.Connection, stored: Stored, channels: Sequence[str], now: datetime) -> None:
-    """Write down a notice that each of ``channels`` is to be told."""
+def put(tx: sa.Connection, node: str, stored: Stored, channels: Sequence[str], now: datetime) -> None:
+    """Write down a notice that each of a node's ``channels`` is to be told."""
     values = {
+        "node": node,
         "uid": stored.uid,
         "made_at": now,
         "kind": stored.kind,
@@ -91,13 +101,13 @@ def put(tx: sa.Connection, stored: Stored, channels: Sequence[str], now: datetim
     )
 
 
-def most_waiting(tx: sa.Connection) -> int:
-    """Return how many notices wait for the channel for which the most do."""
-    return max(tx.execute(_CROWD).scalars(), default=0)
+def most_waiting(tx: sa.Connection, node: str) -> int:
+    """Return how many notices wait for that of a node's channels for which the most do."""
+    return max(tx.execute(_CROWD, {"node": node}).scalars(), default=0)
 
 
-def heads(tx: sa.Connection) -> list[Head]:
-    """Return what each channel is told next."""
+def heads(tx: sa.Connection, node: str) -> list[Head]:
+    """Return what each channel of a node is told next."""
     return [
         Head(
             channel=row.channel,
@@ -106,7 +116,7 @@ def heads(tx: sa.Connection) -> list[Head]:
             due=row.due,
             failures=row.failures,
         )
-        for row in tx.execute(_HEADS)
+        for row in tx.execute(_HEADS, {"node": node})
     ]
 
 
@@ -130,24 +140,27 @@ def postpone(tx: sa.Connection, head: Head, *, due: datetime, trouble: str) -> N
     tx.execute(sa.update(tellings).where(_of(head)).values(values))
 
 
-def bring_forward(tx: sa.Connection, latest: datetime) -> None:
-    """Let nothing wait for an instant after ``latest``, which only another clock would reach."""
-    tx.execute(sa.update(tellings).where(tellings.c.due > latest).values(due=latest))
+def bring_forward(tx: sa.Connection, node: str, latest: datetime) -> None:
+    """Let nothing of a node wait for an instant after ``latest``, which only another clock would reach."""
+    of_node = sa.select(notices.c.id).where(notices.c.node == node)
+    is_late = sa.and_(tellings.c.due > latest, tellings.c.notice_id.in_(of_node))
+    tx.execute(sa.update(tellings).where(is_late).values(due=latest))
 
 
-def drop_older(tx: sa.Connection, before: datetime) -> dict[str, int]:
-    """Drop what was to be told since before an instant; return how much that was for each channel."""
-    old = sa.select(notices.c.id).where(notices.c.made_at < before)
+def drop_older(tx: sa.Connection, node: str, before: datetime) -> dict[str, int]:
+    """Drop what a node was to tell since before an instant; return how much that was for each channel."""
+    old = sa.select(notices.c.id).where(notices.c.node == node, notices.c.made_at < before)
     return _drop(tx, tellings.c.notice_id.in_(old))
 
 
-def drop_channels(tx: sa.Connection, channels: Collection[str]) -> dict[str, int]:
-    """Drop what was to be told by channels that are no more; return how much that was for each."""
-    return _drop(tx, tellings.c.channel.in_(channels))
+def drop_channels(tx: sa.Connection, node: str, channels: Collection[str]) -> dict[str, int]:
+    """Drop what was to be told by channels that a node has no more; return how much that was for each."""
+    of_node = sa.select(notices.c.id).where(notices.c.node == node)
+    return _drop(tx, sa.and_(tellings.c.channel.in_(channels), tellings.c.notice_id.in_(of_node)))
 
 
-def queues(tx: sa.Connection) -> list[Queue]:
-    """Return what waits for each channel."""
+def queues(tx: sa.Connection, node: str) -> list[Queue]:
+    """Return what waits for each channel of a node."""
     counted = {
         row.channel: (row.number, row.since)
         for row in tx.execute(
@@ -157,6 +170,7 @@ def queues(tx: sa.Connection) -> list[Queue]:
                 sa.func.min(notices.c.made_at).label("since"),
             )
             .join(notices, notices.c.id == tellings.c.notice_id)
+            .where(notices.c.node == node)
             .group_by(tellings.c.channel)
         )
     }
@@ -170,7 +184,7 @@ def queues(tx: sa.Connection) -> list[Queue]:
             trouble=row.trouble,
             due=row.due,
         )
-        for row in tx.execute(query)
+        for row in tx.execute(query, {"node": node})
     ]
 
 

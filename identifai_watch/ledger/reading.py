@@ -17,9 +17,12 @@ from identifai_watch.ledger.step import Claimant
 IDS: sa.BindParameter[list[int]] = sa.bindparam("ids", expanding=True)
 ANALYSES = sa.select(*rows.ANALYSIS_COLUMNS).where(analyses.c.id.in_(IDS))
 FILES = rows.select_files().where(files.c.id.in_(IDS))
+# Rows that are to be advanced, locked in one order by whoever does (SQLite, where one writes at a time, knows no locks).
+ANALYSES_TO_ADVANCE = ANALYSES.order_by(analyses.c.id).with_for_update(key_share=True)
+FILES_TO_ADVANCE = FILES.order_by(files.c.id).with_for_update(key_share=True, of=files)
 _CLAIMED: Mapping[sa.Select[Any], sa.Select[Any]] = {
-    ANALYSES: ANALYSES.where(analyses.c.claim == sa.bindparam("token")),
-    FILES: FILES.where(files.c.claim == sa.bindparam("token")),
+    ANALYSES_TO_ADVANCE: ANALYSES_TO_ADVANCE.where(analyses.c.claim == sa.bindparam("token")),
+    FILES_TO_ADVANCE: FILES_TO_ADVANCE.where(files.c.claim == sa.bindparam("token")),
 }
 _FILES_OF = rows.select_files().where(files.c.analysis_id.in_(IDS))
 _STATES = sa.select(analyses.c.id, analyses.c.state).where(analyses.c.id.in_(IDS))

@@ -31,6 +31,7 @@ ANALYSIS_COLUMNS = tuple(schema.analyses.c[field.name] for field in fields(Analy
 FILE_COLUMNS = (
     *(c for c in schema.files.c if not c.name.startswith("claim")),
     schema.folders.c.name.label("folder"),
+    schema.folders.c.node,
 )
 _ANALYSIS_NAMES = tuple(column.name for column in ANALYSIS_COLUMNS)
 _FILE_NAMES = tuple(column.name for column in FILE_COLUMNS)
@@ -134,7 +135,7 @@ _PLAIN = tuple(
 )
 
 
-_FIELDS = tuple(field.name for field in fields(File) if field.name not in {"id", "folder"})
+_FIELDS = tuple(field.name for field in fields(File) if field.name not in {"id", "folder", "node"})
 
 
 def file_values(value: File, *, before: File | None = None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from identifai_watch.core.model import AnalysisState, FileState, Media, Outcome
 from identifai_watch.ledger import rows
 from identifai_watch.ledger.budget import Purse
-from identifai_watch.ledger.schema import analyses, files, folders
+from identifai_watch.ledger.schema import NO, analyses, files, folders
 
 _ANEW = sa.and_(
     files.c.state == FileState.DELIVERED,
@@ -57,7 +57,7 @@ def progress(tx: sa.Connection, folder_ids: Collection[int], since: datetime) ->
         .outerjoin(analyses, analyses.c.id == files.c.analysis_id)
         .where(
             files.c.state == FileState.WAITING,
-            files.c.held.is_(False),
+            files.c.held == NO,
             files.c.missing == 0,
             ~resting,
             files.c.folder_id.in_(folder_ids),
@@ -82,7 +82,7 @@ def unsettled(tx: sa.Connection, folder_ids: Collection[int] | None = None, path
         sa.select(sa.func.count())
         .select_from(files)
         .outerjoin(analyses, analyses.c.id == files.c.analysis_id)
-        .where(files.c.held.is_(False), files.c.missing == 0, ~resting)
+        .where(files.c.held == NO, files.c.missing == 0, ~resting)
     )
     if folder_ids is not None:
         query = query.where(files.c.folder_id.in_(folder_ids))
@@ -123,7 +123,7 @@ def awaited(tx: sa.Connection, folder_ids: Collection[int], path: bytes | None) 
         .select_from(files)
         .join(analyses, analyses.c.id == files.c.analysis_id)
         .where(
-            files.c.held.is_(False),
+            files.c.held == NO,
             files.c.missing == 0,
             files.c.stuck_at.is_(None),
             files.c.folder_id.in_(folder_ids),
@@ -149,7 +149,7 @@ def unadmitted(tx: sa.Connection, folder_ids: Collection[int], path: bytes | Non
     """
     query = sa.select(files.c.folder_id, files.c.parent, files.c.name).where(
         files.c.state == FileState.WAITING,
-        files.c.held.is_(False),
+        files.c.held == NO,
         files.c.missing == 0,
         files.c.stuck_at.is_(None),
         files.c.analysis_id.is_(None),

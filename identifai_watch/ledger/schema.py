@@ -1,13 +1,15 @@
 """The ledger's tables, the same for every engine: what must hold stands here as CHECKs and unique indexes.
 
 Instants are integers, microseconds since 1970 UTC; flags are 0 or 1; paths are bytes, since a name on a disk
-is bytes. What an engine does in its own way is left to its module (``sqlite``).
+is bytes. What an engine does in its own way is left to its module (``sqlite``, ``postgres``).
 """
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator
 
 from identifai_watch.core.model import (
@@ -24,6 +26,7 @@ from identifai_watch.core.notices import Kind
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""Of numbers, sizes and instants: SQLite knows one integer, and makes numbers for that type's name alone."""
 
 
 class Instant(TypeDecorator[datetime]):
@@ -56,10 +59,52 @@ class Flag(TypeDecorator[bool]):
         return None if value is None else bool(value)
 
 
+class _New(sa.Insert):
+    """An INSERT that leaves out the rows of which there is one already; both engines say it alike."""
+
+    inherit_cache = True
+
+
+@compiles(_New)
+def _leaving_out(element: _New, compiler: SQLCompiler, **options: object) -> str:
+    made = compiler.visit_insert(element, **options)  # type: ignore[no-untyped-call]
+    return f"{made} ON CONFLICT DO NOTHING"
+
+
+def new(table: sa.Table) -> sa.Insert:
+    """Return the statement that inserts rows of ``table``, but those of which there is one already."""
+    return _New(table).inline()
+
+
+YES: sa.ColumnElement[bool] = sa.literal_column("1", Flag())
+NO: sa.ColumnElement[bool] = sa.literal_column("0", Flag())
+"""What a flag is compared with, written out: so an engine can prove that a partial index serves."""
+
+
+SHARED = ""
+"""The node of a folder that several hosts share."""
+
+
 def one_of(column: str, values: type[StrEnum]) -> sa.CheckConstraint:
     """Return the CHECK that keeps ``column`` to the members of ``values`` (or NULL)."""
     listed = ", ".join(f"'{value}'" for value in values)
     return sa.CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
+
+
+class _NoBytes(sa.ColumnElement[bytes]):
+    """No bytes at all, as a literal in an engine's own words."""
+
+    inherit_cache = True
+
+
+@compiles(_NoBytes)
+def _as_sqlite(_element: _NoBytes, _compiler: SQLCompiler, **_: object) -> str:
+    return "(x'')"
+
+
+@compiles(_NoBytes, "postgresql")
+def _as_postgresql(_element: _NoBytes, _compiler: SQLCompiler, **_: object) -> str:
+    return "''"
 
 
 metadata = sa.MetaData(
@@ -75,6 +120,10 @@ metadata = sa.MetaData(
 
 def _table(name: str, *items: sa.schema.SchemaItem) -> sa.Table:
     return sa.Table(name, metadata, *items, sqlite_strict=True)
+
+
+def _id() -> sa.Column[int]:
+    return sa.Column("id", _BIG, primary_key=True)
 
 
 def _flag(name: str) -> sa.Column[bool]:
@@ -114,12 +163,13 @@ def _claim() -> tuple[sa.Column[str], sa.Column[str], sa.Column[datetime]]:
     )
 
 
-# A watched folder on one host. `filesystem` pins its root: what was mounted there when it was first seen.
+# A watched folder on one host, or one that several hosts share: its `node` is "" then, its `name` the share's, and one
+# node at a time has it, by a claim. `filesystem` pins its root: what was mounted there when it was first seen.
 # `archived_at` is when its first full scan ended: what that scan found was there before the daemon. While it is
 # paused nothing of it is sent; without `paused_until` that is until somebody resumes it.
 folders = _table(
     "folders",
-    sa.Column("id", sa.Integer, primary_key=True),
+    _id(),
     sa.Column("node", sa.Text, nullable=False),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("filesystem", sa.Text),
@@ -128,6 +178,7 @@ folders = _table(
     sa.Column("paused_until", Instant),
     sa.Column("paused_by", sa.Text),
     sa.Column("paused_why", sa.Text),
+    *_claim(),
     sa.UniqueConstraint("node", "name"),
 )
 
@@ -135,7 +186,7 @@ folders = _table(
 # the operator's rejudge.
 analyses = _table(
     "analyses",
-    sa.Column("id", sa.Integer, primary_key=True),
+    _id(),
     sa.Column("sha256", sa.LargeBinary, nullable=False),
     sa.Column("media", sa.Text, nullable=False),
     sa.Column("options", sa.Text, nullable=False),
@@ -208,7 +259,7 @@ answers = _table(
 # A file that is owed a verdict. `parent` is b"" for the folder's root; `lies_at` is where it lies if not there.
 files = _table(
     "files",
-    sa.Column("id", sa.Integer, primary_key=True),
+    _id(),
     sa.Column("folder_id", sa.ForeignKey("folders.id"), nullable=False),
     sa.Column("parent", sa.LargeBinary, nullable=False),
     sa.Column("name", sa.LargeBinary, nullable=False),
@@ -334,14 +385,14 @@ left = _table(
 # What happened, for ever: no row is changed or deleted, and each carries a digest of itself and of the one before it.
 history = _table(
     "history",
-    sa.Column("id", sa.Integer, primary_key=True),
+    _id(),
     sa.Column("at", Instant, nullable=False),
     sa.Column("who", sa.Text, nullable=False),
     sa.Column("event", sa.Text, nullable=False),
     sa.Column("file_id", sa.ForeignKey("files.id")),
     sa.Column("analysis_id", sa.ForeignKey("analyses.id")),
     sa.Column("detail", sa.Text, nullable=False, server_default="{}"),
-    sa.Column("digest", sa.LargeBinary, nullable=False, server_default=sa.text("(x'')")),
+    sa.Column("digest", sa.LargeBinary, nullable=False, server_default=_NoBytes()),
 )
 _index("ix_history_file_id", "history", "file_id")
 _index("ix_history_analysis_id", "history", "analysis_id")
@@ -349,9 +400,9 @@ _index("ix_history_analysis_id", "history", "analysis_id")
 # Heads of the history's chain that an RFC 3161 authority stamped, or is still to stamp; `answer` is its own, as it came.
 stamps = _table(
     "stamps",
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("history_id", sa.Integer, nullable=False),
-    sa.Column("lines", sa.Integer, nullable=False),
+    _id(),
+    sa.Column("history_id", _BIG, nullable=False),
+    sa.Column("lines", _BIG, nullable=False),
     sa.Column("digest", sa.LargeBinary, nullable=False),
     sa.Column("asked_at", Instant, nullable=False),
     sa.Column("due", Instant),
@@ -370,7 +421,7 @@ _index("ix_stamps_history_id", "stamps", "history_id")
 # The requests made: the budget's sliding log.
 requests = _table(
     "requests",
-    sa.Column("id", sa.Integer, primary_key=True),
+    _id(),
     sa.Column("at", Instant, nullable=False),
     sa.Column("method", sa.Text, nullable=False),
     _flag("backlog"),
@@ -381,7 +432,7 @@ _index("ix_requests_at", "requests", "method", "at", "backlog")
 # The account's one row.
 account = _table(
     "account",
-    sa.Column("id", sa.Integer, primary_key=True),
+    _id(),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
     sa.Column("detail", sa.Text),
@@ -398,18 +449,19 @@ account = _table(
     sa.CheckConstraint("(state = 'paused') = (reason IS NOT NULL)", name="paused_says_why"),
 )
 
-# What an operator asked for; the daemon, or the command itself when no daemon runs, carries it out.
+# What an operator asked for; the daemon of that node, or the command itself when none runs there, carries it out.
 commands = _table(
     "commands",
-    sa.Column("id", sa.Integer, primary_key=True),
+    _id(),
     sa.Column("at", Instant, nullable=False),
     sa.Column("who", sa.Text, nullable=False),
     sa.Column("verb", sa.Text, nullable=False),
     sa.Column("arguments", sa.Text, nullable=False),
     sa.Column("done_at", Instant),
     sa.Column("answer", sa.Text),
+    sa.Column("node", sa.Text, nullable=False, server_default=""),
 )
-_index("ix_commands_open", "commands", "id", where="done_at IS NULL")
+_index("ix_commands_open", "commands", "node", "id", where="done_at IS NULL")
 
 # What a daemon alone knows, for other processes: written on change and at most once a minute. Without `ended_at` it
 # runs, or ended without a chance to say so.
@@ -423,16 +475,17 @@ nodes = _table(
     sa.Column("ended_at", Instant),
 )
 
-# What people are still to be told, each for every one of its channels; the document is JSON, compressed. A notice goes
-# when the last of its channels was told.
+# What people are still to be told by a node, each for every one of its channels; the document is JSON, compressed. A
+# notice goes when the last of its channels was told.
 notices = _table(
     "notices",
-    sa.Column("id", sa.Integer, primary_key=True),
+    _id(),
     sa.Column("uid", sa.Text, nullable=False, unique=True),
     sa.Column("made_at", Instant, nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("document", sa.LargeBinary, nullable=False),
     sa.Column("sidecar", sa.LargeBinary),
+    sa.Column("node", sa.Text, nullable=False, server_default=""),
     one_of("kind", Kind),
 )
 tellings = _table(
@@ -445,17 +498,17 @@ tellings = _table(
 )
 _index("ix_tellings_notice_id", "tellings", "notice_id")
 
-# How many outcomes were told lately, and what the next digest says: one row, as JSON.
+# How many outcomes a node told lately, and what its next digest says, as JSON.
 flows = _table(
     "flows",
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("node", sa.Text, primary_key=True),
     sa.Column("state", sa.Text, nullable=False),
-    sa.CheckConstraint("id = 1", name="only_one"),
 )
 
-# What is wrong, since when, and when people were told of it; a row goes when it is over.
+# What is wrong as a node sees it, since when, and when people were told of it; a row goes when it is over.
 alarms = _table(
     "alarms",
+    sa.Column("node", sa.Text, primary_key=True),
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("began_at", Instant, nullable=False),
     sa.Column("said", sa.Text, nullable=False),
@@ -468,4 +521,13 @@ balances = _table(
     "balances",
     sa.Column("at", Instant, primary_key=True),
     sa.Column("credits", sa.REAL().with_variant(sa.Double(), "postgresql"), nullable=False),
+)
+
+# While another ledger is being copied into this one: which, and since when. Nobody else uses it until that is done.
+copying = _table(
+    "copying",
+    _id(),
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("since", Instant, nullable=False),
+    sa.CheckConstraint("id = 1", name="only_one"),
 )

@@ -4,9 +4,11 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from threading import RLock
 from typing import IO, Any
 
 import sqlalchemy as sa
@@ -357,3 +359,70 @@ class NodeLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+class Store:
+    """One ledger in a file, for the processes of one host."""
+
+    def __init__(self, url: sa.URL, _node: str) -> None:
+        self.url = url
+        self.lock = NodeLock(url)
+        self._writing = RLock()
+        self._watch = Watch(url)
+        self.found = prepare(url)
+        self.engine = engine(url)
+        self._writer = self.engine.execution_options(write=True)
+        self._single = self.engine.execution_options(single=True)
+
+    def clock(self) -> datetime:
+        """Return the instant: all processes of a host have one clock."""
+        return datetime.now(UTC)
+
+    def look(self, _tx: sa.Connection) -> None:
+        """Do nothing: nobody else's clock counts."""
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """Open a transaction that may write; there is one at a time."""
+        with self._writing, self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Open a transaction that sees one state of the ledger; a long one would keep the WAL from ending."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def single(self) -> Iterator[sa.Connection]:
+        """Open a connection on which each statement is one by itself."""
+        with self._single.connect() as connection:
+            yield connection
+
+    def version(self) -> int | None:
+        """Return a number that changes with each transaction that changes anything, whoever makes it.
+
+        None if that cannot be told now. For one thread alone; asking takes a thousandth of what an empty transaction does.
+        """
+        return self._watch.version()
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Do nothing: whoever writes is on this host, and ``version`` is asked often enough."""
+
+    def check(self) -> None:
+        """Raise LedgerError if the ledger cannot be opened for writing, LedgerAwayError if that may pass."""
+        check(self.engine)
+
+    def examine(self) -> None:
+        """Have SQLite look whether the file is whole; raise LedgerError if it is not."""
+        examine(path_of(self.url))
+
+    def alone(self, _connection: sa.Connection) -> str | None:
+        """Return the revision that the ledger is at: a transaction that writes is alone."""
+        return self.found
+
+    def close(self) -> None:
+        """Close every connection, and give the daemon's lock back if it is ours."""
+        self._watch.close()
+        self.engine.dispose()
+        self.lock.release()

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-import sqlalchemy as sa
-
-from identifai_watch.ledger import sqlite
+from identifai_watch.ledger import dialects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,11 +13,11 @@ class Standing:
     is_running: bool
 
 
-def standing(url: str) -> Standing:
-    """Look at the ledger at ``url``.
+def standing(url: str, *, node: str) -> Standing:
+    """Look at the ledger at ``url``, and for the daemon of ``node``.
 
     Raises:
         LedgerError: It lies on a network file system, is damaged, cannot be read or is another program's.
     """
-    parsed = sa.make_url(url)
-    return Standing(revision=sqlite.prepare(parsed), is_running=sqlite.NodeLock(parsed).is_taken())
+    revision, is_running = dialects.look(dialects.parsed(url), node)
+    return Standing(revision=revision, is_running=is_running)

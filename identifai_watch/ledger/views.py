@@ -13,6 +13,9 @@ import sqlalchemy as sa
 from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Outcome
 from identifai_watch.ledger import rows
 from identifai_watch.ledger.schema import (
+    NO,
+    SHARED,
+    YES,
     Instant,
     analyses,
     answers,
@@ -72,7 +75,7 @@ _STUCK_ANALYSES = sa.and_(
     analyses.c.doubt.in_([False, True]),
     analyses.c.stuck_at >= _EVER,
 )
-_DOUBTED = sa.and_(analyses.c.state.in_(list(AnalysisState)), analyses.c.doubt == sa.true())
+_DOUBTED = sa.and_(analyses.c.state.in_(list(AnalysisState)), analyses.c.doubt == YES)
 _STUCK_FILES = tuple(
     sa.and_(
         files.c.state.in_(list(FileState)),
@@ -129,7 +132,7 @@ def counts(tx: sa.Connection) -> Counts:
         sa.select(
             _number(analyses).label("analyses"),
             _number(files).label("files"),
-            _number(files, waiting, files.c.held == sa.true()).label("held"),
+            _number(files, waiting, files.c.held == YES).label("held"),
             _number(analyses, _STUCK_ANALYSES).label("stuck_analyses"),
             *(_number(files, one).label(f"stuck_files_{at}") for at, one in enumerate(_STUCK_FILES)),
             _number(analyses, _DOUBTED).label("doubt"),
@@ -227,8 +230,8 @@ def left_at(tx: sa.Connection, folder_id: int, path: bytes) -> Left | None:
 
 
 def folder_ids(tx: sa.Connection, node: str) -> dict[str, int]:
-    """Return the numbers of the folders that a host has ever watched, by name."""
-    query = sa.select(folders.c.name, folders.c.id).where(folders.c.node == node)
+    """Return the numbers of the folders that a host has ever watched, by name, with those that any host may share."""
+    query = sa.select(folders.c.name, folders.c.id).where(folders.c.node.in_([node, SHARED]))
     return {row.name: row.id for row in tx.execute(query)}
 
 
@@ -289,7 +292,7 @@ def ahead(tx: sa.Connection, analysis: Analysis) -> int:
         .where(
             analyses.c.state == AnalysisState.QUEUED,
             analyses.c.due.is_not(None),
-            sa.tuple_(analyses.c.priority, analyses.c.backlog.is_(False), analyses.c.noticed_at)
+            sa.tuple_(analyses.c.priority, analyses.c.backlog == NO, analyses.c.noticed_at)
             > sa.tuple_(
                 sa.literal(analysis.priority),
                 sa.literal(not analysis.backlog),

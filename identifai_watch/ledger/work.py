@@ -31,7 +31,7 @@ from identifai_watch.core.events import (
 from identifai_watch.core.lifecycle import SETTLED, Duty
 from identifai_watch.core.model import Analysis, AnalysisState, Decision, File, FileState, Outcome
 from identifai_watch.core.trail import Entry
-from identifai_watch.ledger import history, reading, rows, trail
+from identifai_watch.ledger import closing, history, reading, rows
 from identifai_watch.ledger.schema import analyses, answers, files
 from identifai_watch.ledger.step import Claimant, Step
 
@@ -47,7 +47,7 @@ UNCLAIMED: dict[str, Any] = {"claimed_by": None, "claim": None, "claimed_until":
 
 
 # Statements are built once: to build one anew costs several times what it costs to have it carried out.
-_PRESENT_OF = sa.select(files.c.id).where(files.c.analysis_id.in_(reading.IDS), PRESENT)
+_PRESENT_OF = sa.select(files.c.id, files.c.folder_id).where(files.c.analysis_id.in_(reading.IDS), PRESENT)
 _FORGET_ANSWERS = sa.delete(answers).where(answers.c.analysis_id.in_(reading.IDS))
 _KEEP_ANSWERS = sa.insert(answers)
 _UPDATES: Mapping[sa.Table, sa.Update] = {
@@ -77,7 +77,7 @@ def advance_all(
     judged: dict[int, bytes] = {}
     reopened: list[int] = []
     resting: list[int] = []
-    for row in reading.rows_of(tx, reading.ANALYSES, list(events), claimant):
+    for row in reading.rows_of(tx, reading.ANALYSES_TO_ADVANCE, list(events), claimant):
         before = rows.analysis(row)
         event, policy = events[before.id], step.policy
         if isinstance(event, Unsent | Deferred | Unanswered):
@@ -96,7 +96,7 @@ def advance_all(
             resting.append(before.id)
     _write(tx, analyses, changes)
     _keep_answers(tx, judged)
-    trail.append(tx, told)
+    closing.tell(tx, told)
     _reopen_files(tx, reopened, step)
     for analysis_id in resting:
         rest_files(tx, analysis_id)
@@ -135,7 +135,7 @@ def advance_files(
     With a ``claimant``, only those whose claim is held; of the others nothing changes. A delivery is given up only
     while others of its folder succeed: what the API answers says nothing about a disk.
     """
-    found = [rows.file(row) for row in reading.rows_of(tx, reading.FILES, list(events), claimant)]
+    found = [rows.file(row) for row in reading.rows_of(tx, reading.FILES_TO_ADVANCE, list(events), claimant)]
     states = reading.states_of(tx, {one.analysis_id for one in found if one.analysis_id is not None})
     advanced: dict[int, File] = {}
     changes: list[Change] = []
@@ -159,7 +159,7 @@ def advance_files(
         if before.analysis_id is not None and (before.state in THERE) != (after.state in THERE):
             moved.append((before.analysis_id, after))
     _write(tx, files, changes)
-    trail.append(tx, told)
+    closing.tell(tx, told)
     for analysis_id, after in moved:
         _mind_presence(tx, analysis_id, after, step)
     return advanced
@@ -216,8 +216,9 @@ def keep_heatmap(
 def _reopen_files(tx: sa.Connection, analysis_ids: Sequence[int], step: Step) -> None:
     """Have every file of these analyses delivered: their verdict is here, or is another one."""
     if analysis_ids:
-        found = tx.execute(_PRESENT_OF, {"ids": analysis_ids}).scalars()
-        advance_files(tx, dict.fromkeys(found, Reopened()), step)
+        found = tx.execute(_PRESENT_OF, {"ids": analysis_ids}).all()
+        closing.stir(tx, folder_ids={row.folder_id for row in found})
+        advance_files(tx, dict.fromkeys((row.id for row in found), Reopened()), step)
 
 
 def rest_files(tx: sa.Connection, analysis_id: int) -> None:
@@ -245,6 +246,8 @@ def _write(tx: sa.Connection, table: sa.Table, changes: Sequence[Change]) -> Non
 
 def _mind_presence(tx: sa.Connection, analysis_id: int, file: File, step: Step) -> None:
     """Let a queued analysis rest while none of its files can be seen, and go on when one is back."""
+    # Locked before it is looked: a copy that another host admits meanwhile waits for us, or we for it.
+    reading.rows_of(tx, reading.ANALYSES_TO_ADVANCE, [analysis_id])
     if tx.execute(_PRESENT_ONE, {"analysis": analysis_id}).first() is None:
         advance(tx, analysis_id, Absent(), step)
     elif file.state is FileState.WAITING:

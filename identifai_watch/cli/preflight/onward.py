@@ -84,9 +84,9 @@ def _mending(config: Config, path: Path, wrong: Sequence[Finding]) -> Step:
 
 def _is_running(config: Config) -> bool:
     """Tell whether a daemon runs on the ledger."""
-    if not Path(config.ledger.url.removeprefix("sqlite:///")).exists():
+    if config.ledger.path is not None and not config.ledger.path.exists():
         return False
     try:
-        return ledger.standing(config.ledger.url).is_running
+        return ledger.standing(config.ledger.url, node=config.node.name).is_running
     except LedgerError:
         return False

@@ -23,8 +23,12 @@ ROOM_ERROR = 50_000_000
 
 
 def look(config: Config, progress: Progress) -> Iterator[Finding]:
-    """Look at the ledger's file, or at the place where it will be made."""
-    path = Path(config.ledger.url.removeprefix("sqlite:///"))
+    """Look at the ledger's file, or at the place where it will be made; or at the server that it is on."""
+    path = config.ledger.path
+    if path is None:
+        progress.at(f"asking {ledger.shown(config.ledger.url)}")
+        yield _of_server(config)
+        return
     progress.at(f"looking for {path}")
     above = next(parent for parent in path.parents if _is_there(parent))
     mount = mount_of(read_mounts(), os.fsencode(above.resolve()))
@@ -86,22 +90,38 @@ def _state(config: Config, path: Path, above: Path) -> Finding:
             )
         return ok(ABOUT, f"{path} is made at the first start")
     try:
-        found = ledger.standing(config.ledger.url)
+        found = ledger.standing(config.ledger.url, node=config.node.name)
     except LedgerError as wrong:
         return error(ABOUT, str(wrong))
     if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)):
         return error(
             ABOUT, f"{path} cannot be written by user {os.geteuid()}, or not in its directory", remedy
         )
-    runs = "a daemon runs on it" if found.is_running else "no daemon runs on it"
+    return _of_standing(
+        str(path), found, "a daemon runs on it" if found.is_running else "no daemon runs on it"
+    )
+
+
+def _of_server(config: Config) -> Finding:
+    """Say what the ledger on a server is, and whether this node's daemon runs."""
+    node = config.node.name
+    try:
+        found = ledger.standing(config.ledger.url, node=node)
+    except LedgerError as wrong:
+        return error(ABOUT, str(wrong))
+    runs = f"the daemon of node {node} runs" if found.is_running else f"no daemon of node {node} runs"
+    return _of_standing(ledger.shown(config.ledger.url), found, runs)
+
+
+def _of_standing(place: str, found: ledger.Standing, runs: str) -> Finding:
     if found.revision is None:
-        return ok(ABOUT, f"{path} is empty; it is made at the first start; {runs}")
+        return ok(ABOUT, f"{place} is empty; it is made at the first start; {runs}")
     if found.revision > ledger.REVISION:
         return error(
             ABOUT,
-            f"{path} was written by a newer version (revision {found.revision})",
+            f"{place} was written by a newer version (revision {found.revision})",
             "Install that version, or put the ledger's backup back.",
         )
     is_older = found.revision < ledger.REVISION
     coming = f", which the next start brings to {ledger.REVISION}" if is_older else ""
-    return ok(ABOUT, f"{path}, revision {found.revision}{coming}; {runs}")
+    return ok(ABOUT, f"{place}, revision {found.revision}{coming}; {runs}")

@@ -1,0 +1,166 @@
+"""Which engine a ledger lies on, and what each does in its own way: the one place that asks."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from typing import Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError
+
+from identifai_watch.errors import LedgerError
+from identifai_watch.ledger import sqlite
+
+SQLITE, POSTGRES = "sqlite", "postgresql"
+
+KNOWN = "write sqlite:////path/to/ledger.db, or postgresql+psycopg://user@host/database"
+
+
+class Lock(Protocol):
+    """Says that a node's daemon is alive."""
+
+    def take(self) -> bool:
+        """Take the lock for as long as this process lives; return False if another daemon has it."""
+
+    def is_taken(self) -> bool:
+        """Tell whether a daemon, of this process or of another, holds the lock."""
+
+    def release(self) -> None:
+        """Give the lock back."""
+
+
+class Store(Protocol):
+    """One ledger on its engine; ``found`` is the revision of its schema when it was opened, None where there was none."""
+
+    url: sa.URL
+    engine: sa.Engine
+    found: str | None
+
+    @property
+    def lock(self) -> Lock:
+        """The lock of this node's daemon."""
+
+    @property
+    def clock(self) -> Callable[[], datetime]:
+        """What all nodes take the time from."""
+
+    def look(self, tx: sa.Connection) -> None:
+        """Look at the time that every node goes by."""
+
+    def write(self) -> AbstractContextManager[sa.Connection]:
+        """Open a transaction that may write."""
+
+    def read(self) -> AbstractContextManager[sa.Connection]:
+        """Open a transaction that sees one state of the ledger."""
+
+    def single(self) -> AbstractContextManager[sa.Connection]:
+        """Open a connection on which each statement is one by itself."""
+
+    def version(self) -> int | None:
+        """Return a number that changes when somebody else left something to do; None if that cannot be told now."""
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Have ``wake`` called, in another thread, when somebody on another host leaves something to do."""
+
+    def check(self) -> None:
+        """Raise LedgerError if the ledger cannot be used, LedgerAwayError if that may pass."""
+
+    def examine(self) -> None:
+        """Have the engine look whether the ledger is whole; raise LedgerError if it is not."""
+
+    def alone(self, connection: sa.Connection) -> str | None:
+        """Keep others from changing the schema until the transaction ends; return the revision that it is at."""
+
+    def close(self) -> None:
+        """Close every connection, and give the lock back if it is ours."""
+
+
+def parsed(url: str) -> sa.URL:
+    """Return the parts of an address; raise LedgerError where it names no ledger that is known."""
+    try:
+        found = sa.make_url(url)
+    except ArgumentError as error:
+        raise LedgerError(f"ledger.url: it is no database URL; {KNOWN}") from error
+    if found.get_backend_name() not in {SQLITE, POSTGRES}:
+        raise LedgerError(f"ledger.url: {found.get_backend_name()} is not supported; {KNOWN}")
+    return found
+
+
+def is_file(url: str) -> bool:
+    """Tell whether a ledger is a file of this host."""
+    return url.startswith(f"{SQLITE}:")
+
+
+def store(url: sa.URL, node: str) -> Store:
+    """Open the ledger at ``url`` for a node.
+
+    Raises:
+        LedgerError: It cannot be used as it is, or what PostgreSQL needs is not installed.
+    """
+    if url.get_backend_name() == SQLITE:
+        return sqlite.Store(url, node)
+    try:
+        from identifai_watch.ledger import postgres  # noqa: PLC0415 - its driver is an extra, and takes its time
+    except ImportError as error:
+        raise LedgerError(
+            "ledger.url: PostgreSQL needs the extra: pip install 'identifai-watch[postgres]'"
+        ) from error
+    return postgres.Store(url, node)
+
+
+def look(url: sa.URL, node: str) -> tuple[str | None, bool]:
+    """Return the revision of the ledger at ``url``, None if there is none yet, and whether the node's daemon runs.
+
+    Raises LedgerError as ``store`` does; nothing is made.
+    """
+    if url.get_backend_name() == SQLITE:
+        return sqlite.prepare(url), sqlite.NodeLock(url).is_taken()
+    opened = store(url, node)
+    try:
+        return opened.found, opened.lock.is_taken()
+    finally:
+        opened.close()
+
+
+def shown(url: str) -> str:
+    """Return an address as people may see it: without its password."""
+    return url if is_file(url) else sa.make_url(url).render_as_string(hide_password=True)
+
+
+@contextmanager
+def part(tx: sa.Connection) -> Iterator[None]:
+    """Do a part of a transaction: what it wrote is taken back if it raises, and the rest stands.
+
+    A LedgerError is no part's matter: it ends the transaction.
+    """
+    if tx.dialect.name == SQLITE:
+        with sqlite.part(tx):
+            yield
+        return
+    from identifai_watch.ledger import postgres  # noqa: PLC0415 - as above
+
+    with postgres.part(tx):
+        yield
+
+
+def chain(tx: sa.Connection) -> None:
+    """Let this transaction alone write history until it ends: each line is chained to the one before."""
+    if tx.dialect.name != SQLITE:  # where there is one that writes at a time
+        from identifai_watch.ledger import postgres  # noqa: PLC0415 - as above
+
+        postgres.chain(tx)
+
+
+def ring(tx: sa.Connection, nodes: set[str]) -> None:
+    """Tell other nodes, once this transaction is committed, that there is something for them to do."""
+    if tx.dialect.name != SQLITE:  # where there is no other
+        from identifai_watch.ledger import postgres  # noqa: PLC0415 - as above
+
+        postgres.ring(tx, nodes)
+
+
+def make(connection: sa.Connection) -> None:
+    """Make the tables of a new ledger in the transaction that is open."""
+    from identifai_watch.ledger import postgres  # noqa: PLC0415 - as above
+
+    postgres.make(connection)
