@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,7 +21,6 @@ from typing import Any, Self
 import pytest
 
 from tests import keeper
-from tests.harness import wait_for
 
 ROLE = "watch"
 """Who owns the databases, and is no superuser."""
@@ -41,6 +41,23 @@ _SECONDS = 60
 """How long a server may take to start or to end."""
 
 
+def binaries() -> Path:
+    """Return where the newest PostgreSQL that is installed has its programs.
+
+    Skips the test where there is none; fails it where ``$REQUIRE_POSTGRES`` says that there has to be one.
+    """
+    debian = [path for path in Path("/usr/lib/postgresql").glob("*/bin") if (path / "initdb").exists()]
+    if debian:
+        return max(debian, key=lambda path: float(path.parent.name))
+    found = shutil.which("initdb")
+    if found is not None:
+        return Path(found).resolve().parent
+    missing = "there is no PostgreSQL here: apt-get install postgresql"
+    if os.environ.get("REQUIRE_POSTGRES"):
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
 class Cluster:
     """A server, and all of its databases.
 
@@ -57,7 +74,7 @@ class Cluster:
         owner: int | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        self._bin = _binaries()
+        self._bin = binaries()
         self.directory = directory or Path(tempfile.mkdtemp(prefix="identifai-watch-postgres-"))
         self._data = self.directory / "data"
         self._owner = owner or os.getpid()
@@ -100,7 +117,7 @@ class Cluster:
             ],
             setsid=True,  # a Ctrl-C at the terminal is for pytest
         )
-        wait_for(lambda: self._is_ready(kept), "PostgreSQL takes connections", _SECONDS)
+        self._wait_until_ready(kept)
         if is_new:
             self.administer(f"CREATE ROLE {ROLE} LOGIN")
 
@@ -185,12 +202,17 @@ class Cluster:
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         return int(told.split()[2].partition(".")[0])
 
-    def _is_ready(self, kept: int) -> bool:
-        """Tell whether the server that is kept by ``kept`` takes connections; fail where it ended."""
-        if kept in keeper.children(os.getpid()):
-            return self._postmaster() is not None and self._told(7) == "ready"
-        _reap(kept)
-        raise AssertionError((self.directory / "server.log").read_text(encoding="utf-8"))
+    def _wait_until_ready(self, kept: int) -> None:
+        """Wait until the server that the process ``kept`` keeps takes connections; fail with its log where it ends."""
+        ended = os.pidfd_open(kept)
+        deadline = time.monotonic() + _SECONDS
+        try:
+            while self._postmaster() is None or self._told(7) != "ready":
+                assert time.monotonic() < deadline, f"PostgreSQL did not start within {_SECONDS} s"
+                if select.select([ended], [], [], 0.02)[0]:
+                    raise AssertionError((self.directory / "server.log").read_text(encoding="utf-8"))
+        finally:
+            os.close(ended)
 
     def _told(self, line: int) -> str:
         """Return a line of what a running server tells of itself, counted from 0; empty where there is none."""
@@ -236,23 +258,6 @@ def shared(beside: Path, owner: int) -> Cluster:
         cluster.start()
         started.write_text(str(cluster.directory), encoding="utf-8")
         return cluster
-
-
-def _binaries() -> Path:
-    """Return where the newest PostgreSQL that is installed has its programs.
-
-    Skips the test where there is none; fails it where ``$REQUIRE_POSTGRES`` says that there has to be one.
-    """
-    debian = [path for path in Path("/usr/lib/postgresql").glob("*/bin") if (path / "initdb").exists()]
-    if debian:
-        return max(debian, key=lambda path: float(path.parent.name))
-    found = shutil.which("initdb")
-    if found is not None:
-        return Path(found).resolve().parent
-    missing = "there is no PostgreSQL here: apt-get install postgresql"
-    if os.environ.get("REQUIRE_POSTGRES"):
-        pytest.fail(missing)
-    pytest.skip(missing)
 
 
 def _reap(child: int) -> None:
