@@ -168,29 +168,50 @@ class Cluster:
         postmaster = self._postmaster()
         return [] if postmaster is None else [postmaster, *keeper.children(postmaster)]
 
+    def standby(self) -> "Cluster":
+        """Return a copy of this server that follows it once it is started, at a port of its own."""
+        follower = Cluster(owner=self._owner, settings=self._settings)
+        from_here = ["-h", "127.0.0.1", "-p", str(self.port), "-U", _SUPERUSER]
+        follower._fill("pg_basebackup", *from_here, "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+        return follower
+
+    def promote(self) -> None:
+        """Make a server of its own of one that followed another, and wait until it takes writes."""
+        assert [(True,)] == self.administer("SELECT pg_promote()")
+
     def _make(self) -> None:
         """Make an empty server."""
-        user = _user()
-        if user:
-            shutil.chown(self.directory, user)
-        make = [
-            str(self._bin / "initdb"),
-            "-D",
-            str(self._data),
+        words = [
             "-U",
             _SUPERUSER,
             "-A",
             "trust",
             "-E",
             "UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+            "--no-instructions",
         ]
-        make += ["--locale=C.UTF-8", "--no-sync", "--no-instructions"]
         if self._version() >= 15:  # sorts as most servers do: by a language, not by bytes as SQLite does
-            make += ["--locale-provider=icu", "--icu-locale=en-US"]
+            words += ["--locale-provider=icu", "--icu-locale=en-US"]
+        self._fill("initdb", *words)
+
+    def _fill(self, program: str, *words: str) -> None:
+        """Have a program of PostgreSQL write the data, and give it a port and our settings."""
+        user = _user()
+        if user:
+            shutil.chown(self.directory, user)
+        command = [str(self._bin / program), "-D", str(self._data), *words]
         done = subprocess.run(
-            make, env=_environ(), cwd="/", capture_output=True, text=True, check=False, **keeper.as_user(user)
+            command,
+            env=_environ(),
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+            **keeper.as_user(user),
         )
-        assert done.returncode == 0, f"initdb as {user or 'oneself'}: {done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{program} as {user or 'oneself'}: {done.stdout}{done.stderr}"
         port = _free_port()
         (self.directory / "port").write_text(str(port), encoding="ascii")
         with (self._data / "postgresql.conf").open("a", encoding="utf-8") as conf:

@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from tests import keeper
 from tests.harness import wait_for
 from tests.postgres import Cluster, binaries
+from tests.wires import Wire
 
 ROOT = Path(__file__).parents[1]
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
@@ -91,16 +92,34 @@ def test_a_server_comes_back_and_leaves_nothing() -> None:
             encoding="utf-8"
         )
         pids = cluster.pids()
+        with (cluster.directory / "data" / "postgresql.conf").open("a", encoding="utf-8") as conf:
+            conf.write("shared_buffers = lots\n")
+        with pytest.raises(AssertionError, match="shared_buffers"):
+            cluster.restart()  # it says in its own words why it cannot
     assert [] == run(pids)
     assert not cluster.directory.exists()
 
 
-def test_a_server_that_cannot_start_says_why() -> None:
-    """Its own words, at once."""
-    cluster = Cluster(settings={"shared_buffers": "lots"})
-    with pytest.raises(AssertionError, match="shared_buffers"), cluster:
-        pass
-    assert not cluster.directory.exists()
+def test_another_server_takes_over_at_the_same_address() -> None:
+    """What was committed on both is there when the first is killed and the other promoted; the wire is the address."""
+    with Cluster() as first, first.standby() as second, Wire(("127.0.0.1", first.port)) as address:
+        first.administer("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        first.administer("SELECT pg_reload_conf()")
+        wait_for(
+            lambda: first.administer("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"),
+            "a commit waits for the second",
+        )
+        url = make_url(first.database()).set(port=address.address[1]).render_as_string()
+        with connected(url) as connection:
+            connection.execute("CREATE TABLE written AS SELECT 7 AS number")
+            first.kill()
+            with pytest.raises(psycopg.OperationalError):
+                connection.execute("SELECT 1")
+        second.promote()
+        address.to = ("127.0.0.1", second.port)
+        with connected(url) as connection:
+            assert [(7,)] == connection.execute("SELECT number FROM written").fetchall()
+            connection.execute("INSERT INTO written VALUES (8)")
 
 
 def test_a_run_has_one_server_which_ends_however_the_run_does(tmp_path: Path) -> None:

@@ -16,13 +16,15 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 class Wire:
     """A port on loopback that leads ``to`` a server; ``delay`` are the seconds that bytes take one way.
 
+    Both may be set anew: who connects after that is led to the other server, as by an address that moves.
+
     They arrive in their order, and as many at a time as without a delay. What cannot be had here: to connect takes no
     time, and no answer to it is not possible, since the system answers by itself.
     """
 
     def __init__(self, to: tuple[str, int], *, delay: float = 0) -> None:
         self.delay = delay
-        self._to = to
+        self.to = to
         self._is_cut = False
         self._flows = asyncio.Event()  # clear while it hangs
         self._flows.set()
@@ -86,7 +88,7 @@ class Wire:
         try:
             if not self._is_cut:
                 await self._flows.wait()
-                from_server, server = await asyncio.open_connection(*self._to)
+                from_server, server = await asyncio.open_connection(*self.to)
                 ends.append(server)
                 async with asyncio.TaskGroup() as both:
                     both.create_task(self._lead(from_client, server))
