@@ -81,10 +81,16 @@ class Shift:
             self.tally.count(Counted.REQUESTS, *self._ended.get_nowait())
         return self.tally
 
-    def step(self, *, who: str = "daemon") -> Step:
-        """Return how rows advance at this instant."""
+    def step(self) -> Step:
+        """Return how rows advance at this instant; of several daemons the history says which one did it."""
+        member = self.ledger.member
         policy = Policy(deadline=self.config.api.analysis_deadline, learnt=self.learnt)
-        return Step(now=self.clock(), policy=policy, chance=self.chance(), who=who)
+        return Step(
+            now=self.clock(),
+            policy=policy,
+            chance=self.chance(),
+            who=f"daemon on {member}" if member else "daemon",
+        )
 
     def learn(self, tx: Transaction, *kinds: Media) -> None:
         """Learn from the latest verdicts how long those of ``kinds`` take."""

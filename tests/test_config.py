@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -279,12 +280,32 @@ def test_a_mistake_in_a_folder(text: str, expected: str) -> None:
         ),
         (
             '[ledger]\nurl = "mysql://u:secret@h/x"',
-            "ledger.url: is not a ledger that is known; write sqlite:////absolute/path/ledger.db, or "
-            "postgresql+psycopg://user@host/database",
+            (
+                "ledger.url: is not a ledger that is known; write sqlite:////absolute/path/ledger.db, or "
+                "postgresql+psycopg://user@host/database"
+            ),
         ),
         (
             '[ledger]\nurl = "postgresql+psycopg://u:secret@h"',
             "ledger.url: names no database; write postgresql+psycopg://user@host/database",
+        ),
+        (
+            '[ledger]\nurl = "postgresql+psycopg://u@h:port/x"',
+            "ledger.url: is no address; write postgresql+psycopg://user@host/database",
+        ),
+        (
+            '[ledger]\nurl = "postgresql+psycopg://u:secret@h/x"',
+            (
+                "ledger.url: holds a password, which never stands in the configuration; put it into a file that only the "
+                "daemon may read, in the form of PostgreSQL's .pgpass, and write ?passfile=/path at the end, or set $PGPASSFILE"
+            ),
+        ),
+        (
+            '[ledger]\nurl = "postgresql+psycopg://u@h/x?password=secret"',
+            (
+                "ledger.url: holds a password, which never stands in the configuration; put it into a file that only the "
+                "daemon may read, in the form of PostgreSQL's .pgpass, and write ?passfile=/path at the end, or set $PGPASSFILE"
+            ),
         ),
         (
             '[ledger]\nurl = "sqlite:///:memory:"',
@@ -931,3 +952,24 @@ def test_a_key_does_not_show_itself() -> None:
     """A key's value is in no repr and no text."""
     key = config.Key(value="s3cret", source="$X")
     assert "s3cret" not in f"{key!r}{key}"
+
+
+def test_a_ledger_on_a_server() -> None:
+    """It has an address instead of a file, over the network or a socket; the node is this host, or what the variable says."""
+    for url in (
+        "postgresql+psycopg://watch@db.example.org/ledger?passfile=/etc/pgpass",
+        "postgresql+psycopg:///ledger?host=/run/postgresql",
+    ):
+        found = parse(f'[ledger]\nurl = "{url}"\n[[folder]]\npath = "/a"')
+        assert (url, None, socket.gethostname()) == (found.ledger.url, found.ledger.path, found.node.name)
+    named = config.parse('[[folder]]\npath = "/a"', Path("/"), ENVIRON | {"IDENTIFAI_WATCH_NODE": "harbour"})
+    assert "harbour" == named.node.name
+    assert "pier" == parse('[node]\nname = "pier"\n[[folder]]\npath = "/a"').node.name
+
+
+def test_a_folder_that_hosts_share() -> None:
+    """Its name is the share's, wherever it is mounted; another one is refused."""
+    assert "wires" == parse('[[folder]]\npath = "/mnt/x"\nshared = "wires"').folders[0].name
+    assert problems('[[folder]]\npath = "/mnt/x"\nshared = "wires"\nname = "x"') == [
+        'folder.x.name: "x" is not the name "wires" under which hosts share it; leave one of them out'
+    ]

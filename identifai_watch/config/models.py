@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -24,7 +25,6 @@ from identifai_watch.config.values import (
     WebAddress,
     absolute,
     secret_text,
-    split_address,
     surroundings,
 )
 from identifai_watch.config.web import Web
@@ -127,12 +127,19 @@ class Ledger(Section):
 
 
 def _server(address: str) -> str:
-    """Return the address of a PostgreSQL server if it names a database; it is never repeated in words."""
-    parts = split_address(address)
-    if parts is None:
-        raise ValueError(f"is no address; write {_POSTGRES}user@host/database")
+    """Return the address of a PostgreSQL server if it names a database and holds no password; it is never repeated."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"is no address; write {_POSTGRES}user@host/database") from None
     if parts.path.strip("/") == "":
         raise ValueError(f"names no database; write {_POSTGRES}user@host/database")
+    if parts.password is not None or "password" in parse_qs(parts.query, keep_blank_values=True):
+        raise ValueError(
+            "holds a password, which never stands in the configuration; put it into a file that only the daemon may "
+            "read, in the form of PostgreSQL's .pgpass, and write ?passfile=/path at the end, or set $PGPASSFILE"
+        )
     return address
 
 
