@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from identifai_watch.evidence.stamping import StampError
 from identifai_watch.ledger import Ledger, history, passages, stamps, trail
 from identifai_watch.ledger.stamps import Stamp
 from identifai_watch.ledger.step import Step
+from identifai_watch.ledger.trail import Head
 from tests.authority import Authority, authority
 from tests.console import at
 from tests.harness import House, house, wait_for
@@ -159,11 +161,18 @@ def every(home: House) -> list[Stamp]:
 
 def written(home: House, at_instant: datetime, *, why: str) -> bytes:
     """Write a line of history, and return the head after it."""
-    with Ledger(home.ledger_url, node="here") as ledger, ledger.write() as tx:
+    with Ledger(home.ledger_url, node="here") as ledger:
+        return head_after(ledger, at_instant, why=why).digest
+
+
+def head_after(ledger: Ledger, at_instant: datetime, *, why: str = "") -> Head:
+    """Write a line of history, and return the head after it: lines are written with the end of a transaction."""
+    with ledger.write() as tx:
         history.record(tx, Step(now=at_instant, policy=Policy()), "paused", why=why)
+    with ledger.read() as tx:
         head = trail.head(tx)
     assert head is not None
-    return head.digest
+    return head
 
 
 def test_the_day_s_head_is_stamped_once_and_tried_again(tsa: Authority, tmp_path: Path) -> None:
@@ -229,13 +238,10 @@ def logger(said: LogCapture) -> Any:
 def test_a_lost_attempt_is_made_again(tmp_path: Path) -> None:
     """What was handed out and never came back, for the daemon ended, is due again; a newer head takes an older one's place."""
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    with Ledger(f"sqlite:///{tmp_path}/state/ledger.db", node="here") as ledger, ledger.write() as tx:
-        heads = []
-        for day in range(2):
-            history.record(tx, Step(now=now + timedelta(days=day), policy=Policy()), "paused")
-            head = trail.head(tx)
-            assert head is not None
-            heads.append(head)
+    with ExitStack() as stack:
+        ledger = stack.enter_context(Ledger(f"sqlite:///{tmp_path}/state/ledger.db", node="here"))
+        heads = [head_after(ledger, now + timedelta(days=day)) for day in range(2)]
+        tx = stack.enter_context(ledger.write())
         assert stamps.want(tx, heads[0], now)
         assert not stamps.want(tx, heads[0], now)
         until = now + timedelta(minutes=5)
@@ -253,14 +259,12 @@ def test_a_lost_attempt_is_made_again(tmp_path: Path) -> None:
 def test_a_stamp_covers_all_before_it(tmp_path: Path) -> None:
     """The passage of a line ends at the first stamp after it, whatever day that is of; without one at the day's head."""
     now = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    with Ledger(f"sqlite:///{tmp_path}/state/ledger.db", node="here") as ledger, ledger.write() as tx:
-        for day in range(5):
-            history.record(tx, Step(now=now + timedelta(days=day), policy=Policy()), "paused")
-            head = trail.head(tx)
-            assert head is not None
-            if day == 2:
-                stamps.want(tx, head, now)
-                stamps.stamped(tx, head.digest, answer=b"DER", authority="somebody", stamped_at=now)
+    with ExitStack() as stack:
+        ledger = stack.enter_context(Ledger(f"sqlite:///{tmp_path}/state/ledger.db", node="here"))
+        heads = [head_after(ledger, now + timedelta(days=day)) for day in range(5)]
+        tx = stack.enter_context(ledger.write())
+        stamps.want(tx, heads[2], now)
+        stamps.stamped(tx, heads[2].digest, answer=b"DER", authority="somebody", stamped_at=now)
         lines = list(trail.lines(tx))
         found = passages.passages(tx, [lines[0], lines[1], lines[3]], now + timedelta(days=9))
     assert [(1, 3), (4, 4)] == [(one.first, one.last) for one in found]
