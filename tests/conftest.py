@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from identifai_watch.ledger import Ledger
 from tests.postgres import Cluster, shared
 
 
@@ -26,6 +27,24 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     own = tmp_path_factory.getbasetemp()
     is_worker = "PYTEST_XDIST_WORKER" in os.environ
     return shared(own.parent, os.getppid()) if is_worker else shared(own, os.getpid())
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Cluster) -> str:
+    """Give the address of an empty ledger on PostgreSQL, to be copied."""
+    url = postgres.database()
+    Ledger(url, node="template").close()
+    return url
+
+
+@pytest.fixture
+def server_ledger(postgres: Cluster, template: str) -> Iterator[str]:
+    """Give the address of an empty ledger on PostgreSQL."""
+    url = postgres.database(template=template.rpartition("/")[2])
+    try:
+        yield url
+    finally:
+        postgres.drop(url)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

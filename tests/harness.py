@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from identifai_watch.errand import Ending
 from identifai_watch.folder.look import ignore_sigio
 from identifai_watch.ledger import Ledger, views
 from identifai_watch.ledger.views import Line
-from identifai_watch.shift import Shift, utc_now
+from identifai_watch.shift import Shift
 from identifai_watch.simulator import Script, Simulator
 
 KEY = "the-key-that-no-log-may-show-4711"
@@ -45,16 +45,22 @@ def wait_for(look: Callable[[], Found], what: str, seconds: float = 30) -> Found
 
 @dataclass
 class House:
-    """A folder to drop into, a configuration, a ledger and a pretend identifAI, all in one temporary place."""
+    """A folder to drop into, a configuration, a ledger and a pretend identifAI, all in one temporary place.
+
+    ``ledger`` is the address of one that other houses use too, each under the name of its own ``node``; a file of its
+    own unless told.
+    """
 
     home: Path
     simulator: Simulator
+    ledger: str = ""
+    node: str = ""
     folder: dict[str, Any] = field(default_factory=dict)
     api: dict[str, Any] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.drop.mkdir(exist_ok=True)
+        self.drop.mkdir(parents=True, exist_ok=True)
 
     @property
     def drop(self) -> Path:
@@ -71,7 +77,11 @@ class House:
     @property
     def ledger_url(self) -> str:
         """Where the ledger lies."""
-        return f"sqlite:///{self.home}/state/ledger.db"
+        return self.ledger or f"sqlite:///{self.home}/state/ledger.db"
+
+    def open_ledger(self, node: str = "") -> Ledger:
+        """Open the ledger as this house's node, or as another."""
+        return Ledger(self.ledger_url, node=node or self.node or "here")
 
     def document(self) -> dict[str, Any]:
         """Return the configuration: quick, and without limits but those that a test sets."""
@@ -83,6 +93,7 @@ class House:
             "api": free | {"url": self.simulator.url} | self.api,
             "ledger": {"url": self.ledger_url},
             "web": {"listen": ""},
+            **({"node": {"name": self.node}} if self.node else {}),
             "folder": [folder | {"existing": "judge"} | self.folder],
         } | self.more
 
@@ -95,19 +106,19 @@ class House:
         self,
         key: Callable[[], str] = lambda: KEY,
         *,
-        clock: Callable[[], datetime] = utc_now,
-        node: str = "here",
+        clock: Callable[[], datetime] | None = None,
+        node: str = "",
     ) -> Iterator[Daemon]:
-        """Run the real daemon in a thread of this process, by the time that ``clock`` tells.
+        """Run the real daemon in a thread of this process, by the time that ``clock`` tells: the ledger's unless told.
 
         Commands speak of the folders of their host's ``node``.
         """
         ignore_sigio()
-        with Ledger(self.ledger_url, node=node) as ledger:
-            shift = Shift(config=self.config(), ledger=ledger, clock=clock)
+        with self.open_ledger(node) as ledger:
+            shift = Shift(config=self.config(), ledger=ledger, clock=clock or ledger.clock)
             daemon = Daemon(shift, key, reload=self.config)
             failed: list[BaseException] = []
-            thread = threading.Thread(target=_guarded, args=(daemon.run, failed))
+            thread = threading.Thread(target=_guarded, args=(daemon.run, failed), name=node or self.node)
             thread.start()
             try:
                 yield daemon
@@ -120,7 +131,7 @@ class House:
     def once(self, *, key: str = KEY, **options: Any) -> Ending | None:
         """Run over all there is, in this thread."""
         ignore_sigio()
-        with Ledger(self.ledger_url, node="here") as ledger:
+        with self.open_ledger() as ledger:
             return Daemon(Shift(config=self.config(), ledger=ledger, once=True), lambda: key, **options).run()
 
     @contextmanager
@@ -187,9 +198,9 @@ class House:
 
     def lines(self) -> list[Line]:
         """Return every file that the ledger knows, the newest first."""
-        if not (self.home / "state" / "ledger.db").exists():
+        if not self.ledger and not (self.home / "state" / "ledger.db").exists():
             return []
-        with Ledger(self.ledger_url, node="here") as ledger, ledger.read() as tx:
+        with self.open_ledger() as ledger, ledger.read() as tx:
             return list(views.lines(tx))
 
     def sidecar(self, path: Path, seconds: float = 30) -> dict[str, Any]:
@@ -223,6 +234,15 @@ def house(home: Path, script: Script | None = None, **settings: Any) -> Iterator
         if simulator.script.key is None:
             simulator.change(key=KEY)
         yield House(home=home, simulator=simulator, **settings)
+
+
+@contextmanager
+def fleet(
+    home: Path, ledger: str, nodes: Sequence[str], script: Script | None = None, **settings: Any
+) -> Iterator[list[House]]:
+    """Build a house for each of ``nodes``: they share a ``ledger``, and a pretend identifAI that takes only our key."""
+    with house(home / nodes[0], script, ledger=ledger, node=nodes[0], **settings) as first:
+        yield [first, *(replace(first, home=home / node, node=node) for node in nodes[1:])]
 
 
 def _guarded(run: Callable[[], object], failed: list[BaseException]) -> None:

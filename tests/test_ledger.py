@@ -80,7 +80,6 @@ from identifai_watch.ledger.admission import Content
 from identifai_watch.ledger.claims import TTL, Room
 from identifai_watch.ledger.step import Claimant, Step
 from identifai_watch.ledger.whereabouts import Arrival
-from tests.postgres import Cluster
 
 Transaction = sa.Connection
 
@@ -124,14 +123,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("ledgers")
 
 
-@pytest.fixture(scope="session")
-def template(postgres: Cluster) -> str:
-    """Give the address of an empty ledger on PostgreSQL, to be copied."""
-    url = postgres.database()
-    Ledger(url, node=NODE).close()
-    return url
-
-
 @pytest.fixture(params=ENGINES)
 def ledger(request: pytest.FixtureRequest, shared: Path, tmp_path: Path) -> Iterator[Ledger]:
     """Give an empty ledger of each engine in turn."""
@@ -139,13 +130,8 @@ def ledger(request: pytest.FixtureRequest, shared: Path, tmp_path: Path) -> Iter
         with Ledger(a_copy(shared, tmp_path), node=NODE) as opened:
             yield opened
         return
-    postgres: Cluster = request.getfixturevalue("postgres")
-    url = postgres.database(template=request.getfixturevalue("template").rpartition("/")[2])
-    try:
-        with Ledger(url, node=NODE) as opened:
-            yield opened
-    finally:
-        postgres.drop(url)
+    with Ledger(request.getfixturevalue("server_ledger"), node=NODE) as opened:
+        yield opened
 
 
 @pytest.fixture
