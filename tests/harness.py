@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ from identifai_watch.ledger import Ledger, views
 from identifai_watch.ledger.views import Line
 from identifai_watch.shift import Shift
 from identifai_watch.simulator import Script, Simulator
+from tests.nursery import Child, can_fork, nursery
 
 KEY = "the-key-that-no-log-may-show-4711"
 MEDIA = Path(__file__).parent / "media"
@@ -137,16 +139,23 @@ class House:
     @contextmanager
     def process(
         self, *, environ: dict[str, str] | None = None, through: Sequence[str] = (), **options: Any
-    ) -> Iterator["subprocess.Popen[bytes]"]:
+    ) -> Iterator["subprocess.Popen[bytes] | Child"]:
         """Run the real daemon as a process; its log is ``log``.
 
-        ``through`` is a command that starts the one behind it in its own place, as ``nsenter`` does.
+        ``through`` is a command that starts the one behind it in its own place, as ``nsenter`` does. With it, and with
+        ``options`` of ``subprocess.Popen``, Python is started anew.
         """
-        program = [sys.executable, "-m", "identifai_watch", "run", "--config", str(self.config_path)]
-        command = [*through, *program]
+        words = ["run", "--config", str(self.config_path)]
         around = os.environ | {"IDENTIFAI_API_KEY": KEY} | (environ or {})
         with self.log.open("ab") as log:
-            process = subprocess.Popen(command, env=around, stderr=log, stdin=subprocess.DEVNULL, **options)
+            process: subprocess.Popen[bytes] | Child
+            if through or options or not can_fork(around):
+                command = [*through, sys.executable, "-m", "identifai_watch", *words]
+                process = subprocess.Popen(
+                    command, env=around, stderr=log, stdin=subprocess.DEVNULL, **options
+                )
+            else:
+                process = nursery().start(words, environ=around, stdout=1, stderr=log)
             try:
                 wait_for(lambda: self._is_up(process), "the daemon is up")
                 yield process
@@ -160,7 +169,7 @@ class House:
                     process.wait()
                     raise
 
-    def _is_up(self, process: "subprocess.Popen[bytes]") -> bool:
+    def _is_up(self, process: "subprocess.Popen[bytes] | Child") -> bool:
         assert process.poll() is None, self.log.read_text(encoding="utf-8", errors="replace")
         return any(line.get("event") == "started" for line in self.logged())
 
@@ -179,9 +188,11 @@ class House:
     def command(
         self, *words: str, environ: dict[str, str] | None = None, **options: Any
     ) -> "subprocess.CompletedProcess[str]":
-        """Run one command of the program, with this configuration."""
+        """Run one command of the program, with this configuration, in a process of its own."""
         command = [sys.executable, "-m", "identifai_watch", *words, "--config", str(self.config_path)]
         around = os.environ | {"IDENTIFAI_API_KEY": KEY} | (environ or {})
+        if not options and can_fork(around):
+            return _ran(command, around)
         return subprocess.run(
             command, env=around, capture_output=True, text=True, timeout=60, check=False, **options
         )
@@ -243,6 +254,20 @@ def fleet(
     """Build a house for each of ``nodes``: they share a ``ledger``, and a pretend identifAI that takes only our key."""
     with house(home / nodes[0], script, ledger=ledger, node=nodes[0], **settings) as first:
         yield [first, *(replace(first, home=home / node, node=node) for node in nodes[1:])]
+
+
+def _ran(command: list[str], around: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Run a command in the nursery, and return what it printed and how it ended."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = nursery().start(command[3:], environ=around, stdout=out, stderr=err)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        said = [file.read() for file in (out, err) if file.seek(0) == 0]
+    return subprocess.CompletedProcess(command, process.returncode or 0, *said)
 
 
 def _guarded(run: Callable[[], object], failed: list[BaseException]) -> None:

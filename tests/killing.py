@@ -1,34 +1,20 @@
 """The real program, killed: it sends itself SIGKILL right before or right after a named point where state is written.
 
-``POINTS`` is the list of them. ``Nursery`` starts such processes: ``python -m tests.killing`` imports the program once
-and forks a process of its own for each command line, so that a start costs a tenth of a second instead of a whole one.
-What is forked runs the program's own ``main``; around the points the real functions are called, always, and nothing
-runs after the signal: no ``finally``, no flush, no other thread.
+``POINTS`` is the list of them. Such processes are started by ``tests.nursery``, and ``arm`` is called in them before the
+program's own ``main``; around the points the real functions are called, always, and nothing runs after the signal: no
+``finally``, no flush, no other thread.
 """
 
-import ctypes
-import json
 import os
-import select
 import signal
 import stat
-import struct
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
-
-ROOT = Path(__file__).resolve().parent.parent
-_DIE_WITH_PARENT = 1
-"""PR_SET_PDEATHSIG of <linux/prctl.h>."""
-
-_TOLD = struct.Struct("i")
-"""What a nursery answers with: the number of a process, then how it ended."""
+from typing import Any
 
 
 class Side(StrEnum):
@@ -470,104 +456,8 @@ def _disk(killer: Killer) -> None:
         placing._renameat2 = lambda: None  # type: ignore[assignment] - as a C library that has none
 
 
-def _die_with_parent() -> None:
-    """Have the kernel end this process when whoever started it ends, however that is."""
-    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-
-
-def _run(order: dict[str, Any]) -> None:
-    """Become the program: run its command line, to die at its aim if there is one; never return."""
-    _die_with_parent()
-    log = os.open(order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    for descriptor in (1, 2):
-        os.dup2(log, descriptor)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.environ.update(order["environ"])
-    sys.argv = ["identifai-watch", *order["words"]]
-    if order["aim"] is not None:
-        aim = order["aim"]
-        killer = Killer(
-            Aim(points=tuple(aim["points"]), side=Side(aim["side"]), nth=aim["nth"]), Path(order["mark"])
-        )
-        for wrap in (_commits, _requests, _disk):
-            wrap(killer)
-    from identifai_watch.cli import main  # noqa: PLC0415 - after the fork
-
-    main()
-
-
-def _serve() -> None:
-    """Fork a process for each line of the standard input, and tell its number and then its end."""
-    import identifai_watch.cli.judging  # noqa: PLC0415 - the nursery alone imports the program
-    import identifai_watch.cli.running  # noqa: F401, PLC0415 - likewise
-
-    _die_with_parent()
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            _run(json.loads(line))
-        os.write(1, _TOLD.pack(child))
-        os.write(1, _TOLD.pack(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
-
-
-# Those who start it.
-
-
-class Nursery:
-    """Starts the program to be killed; one process at a time. A context manager."""
-
-    def __init__(self) -> None:
-        self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.killing"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-        )
-
-    def start(
-        self, words: list[str], *, environ: dict[str, str], log: Path, mark: Path, aim: Aim | None
-    ) -> int:
-        """Run one command line of the program in a process of its own; return its number."""
-        order = {
-            "words": words,
-            "environ": environ,
-            "log": str(log),
-            "mark": str(mark),
-            "aim": None if aim is None else asdict(aim),
-        }
-        assert self._server.stdin is not None
-        self._server.stdin.write(json.dumps(order).encode() + b"\n")
-        return self._told(20)
-
-    def end(self, seconds: float) -> int | None:
-        """Wait for the process to end and return how it did: -9 if it was killed; None if it still lives."""
-        assert self._server.stdout is not None
-        if not select.select([self._server.stdout], [], [], seconds)[0]:
-            return None
-        return self._told(1)
-
-    def _told(self, seconds: float) -> int:
-        assert self._server.stdout is not None
-        assert select.select([self._server.stdout], [], [], seconds)[0], "the nursery does not answer"
-        number: int = _TOLD.unpack(os.read(self._server.stdout.fileno(), _TOLD.size))[0]
-        return number
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._server.stdin is not None
-        self._server.stdin.close()
-        try:
-            self._server.wait(10)
-        except subprocess.TimeoutExpired:
-            self._server.kill()  # and with it what it started
-            self._server.wait()
-        finally:
-            assert self._server.stdout is not None
-            self._server.stdout.close()
-
-
-if __name__ == "__main__":
-    _serve()
+def arm(aim: dict[str, Any], mark: str) -> None:
+    """Have this process die at its aim, given as the fields of an ``Aim``."""
+    killer = Killer(Aim(points=tuple(aim["points"]), side=Side(aim["side"]), nth=aim["nth"]), Path(mark))
+    for wrap in (_commits, _requests, _disk):
+        wrap(killer)

@@ -6,9 +6,10 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from identifai_watch.ledger import Ledger, desk, views
 from identifai_watch.shift import utc_now
 from identifai_watch.simulator.heatmap import png
 from tests.harness import KEY, MEDIA, SUFFIX, House, wait_for
-from tests.killing import Aim, Nursery
+from tests.killing import Aim
+from tests.nursery import Child, nursery
 from tests.soundness import asked, assert_ledger_is_whole, files_below, outcome_of
 
 HEATMAP = ".identifai.heatmap.png"
@@ -55,7 +57,6 @@ class Life:
     """
 
     home: House
-    nursery: Nursery
     elsewhere: Path
     contents: dict[str, bytes] = field(default_factory=dict)
     along: dict[str, bytes] = field(default_factory=dict)
@@ -104,10 +105,12 @@ class Life:
 
     def kill(self, aim: Aim, words: tuple[str, ...] = ("run",)) -> None:
         """Run the program until it kills itself at its aim; then nothing is lost, half visible or paid twice."""
-        number = self._start(aim, words)
-        status = self.nursery.end(PATIENCE)
-        if status is None:
-            self._end(number)
+        process = self._start(aim, words)
+        try:
+            status = process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            status = None
+            self._end(process)
         said = self._log.read_text(encoding="utf-8", errors="replace")[-6000:]
         assert -signal.SIGKILL == status, f"{aim} was not met; the process ended with {status}:\n{said}"
         assert f"{aim.side} {', '.join(aim.points)}" == self._mark.read_text(encoding="utf-8")
@@ -115,11 +118,11 @@ class Life:
 
     def rest(self) -> None:
         """Run the program until all is at rest, and kill it then."""
-        number = self._start(None, ("run",))
+        process = self._start(None, ("run",))
         try:
-            wait_for(lambda: self._is_at_rest(number), "all is at rest", PATIENCE)
+            wait_for(lambda: self._is_at_rest(process.pid), "all is at rest", PATIENCE)
         finally:
-            self._end(number)
+            self._end(process)
         self._killed()
 
     def finish(self) -> None:
@@ -147,19 +150,20 @@ class Life:
             assert [] == connection.execute("PRAGMA foreign_key_check").fetchall()
             return connection.execute(query).fetchall()
 
-    def _end(self, number: int) -> None:
-        os.kill(number, signal.SIGKILL)
-        assert -signal.SIGKILL == self.nursery.end(PATIENCE)
+    def _end(self, process: Child) -> None:
+        process.kill()
+        assert -signal.SIGKILL == process.wait(PATIENCE)
 
-    def _start(self, aim: Aim | None, words: tuple[str, ...]) -> int:
+    def _start(self, aim: Aim | None, words: tuple[str, ...]) -> Child:
         self._mark.unlink(missing_ok=True)
-        return self.nursery.start(
-            [*words, "--config", str(self.home.config_path)],
-            environ={"IDENTIFAI_API_KEY": KEY},
-            log=self._log,
-            mark=self._mark,
-            aim=aim,
-        )
+        with self._log.open("ab") as log:
+            return nursery().start(
+                [*words, "--config", str(self.home.config_path)],
+                environ=os.environ | {"IDENTIFAI_API_KEY": KEY},
+                stdout=log,
+                stderr=log,
+                armed=None if aim is None else {"aim": asdict(aim), "mark": str(self._mark)},
+            )
 
     def _was_started(self) -> bool:
         """Tell whether a process ever came so far that there is a ledger."""

@@ -18,8 +18,9 @@ import pytest
 from identifai_watch.core.lifecycle import ANALYSES, FILES
 from identifai_watch.simulator import Endpoint, Fault, FaultKind, Script, Scripted
 from tests.harness import house
-from tests.killing import POINTS, ROOT, UNMET, Aim, Nursery, Side
+from tests.killing import POINTS, UNMET, Aim, Side
 from tests.life import Life, large, sample
+from tests.nursery import ROOT
 from tests.soundness import outcome_of
 from tests.watching import content
 
@@ -726,13 +727,6 @@ def test_every_cut_of_the_page_is_killed_at() -> None:
     assert {f"{state}, {event}" for state, event in cuts} <= {point.name for point in POINTS}
 
 
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    """Give what starts the processes that are to be killed."""
-    with Nursery() as made:
-        yield made
-
-
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[Path]:
     """Give an empty directory on another file system, or only elsewhere if there is none."""
@@ -745,7 +739,6 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
 def test_killed_at_every_point(
     chain: Chain,
     tmp_path: Path,
-    nursery: Nursery,
     elsewhere: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
@@ -756,7 +749,7 @@ def test_killed_at_every_point(
             pytest.skip("needs a second file system at /dev/shm")
         folder |= {outcome: str(elsewhere / outcome) for outcome in OUTCOMES}
     with house(tmp_path, chain.script, folder=folder, api=LIMITED | dict(chain.api)) as home:
-        life = Life(home=home, nursery=nursery, elsewhere=elsewhere)
+        life = Life(home=home, elsewhere=elsewhere)
         for step in chain.steps:
             if isinstance(step, Aim):
                 life.kill(step)
