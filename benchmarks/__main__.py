@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ ROWS = (
     "idle",
 )
 """The modules that measure the numbers to reach, each by a function ``measure(*, small)`` that yields figures."""
+
+AT_ONCE = 4
+"""How many run at a time where it is not for figures: each of them waits more than it computes."""
 
 
 @click.group()
@@ -64,7 +68,11 @@ def _command(name: str) -> click.Command:
 
 @click.command("all")
 @click.argument("names", nargs=-1, type=click.Choice(ROWS), metavar="[NAME]...")
-@click.option("--small", is_flag=True, help="A small size each: to see that they work, not for figures.")
+@click.option(
+    "--small",
+    is_flag=True,
+    help="A small size each, several at once: to see that they work, not for figures.",
+)
 @click.option(
     "--json", "target", type=click.Path(path_type=Path, dir_okay=False), help="Write them there too."
 )
@@ -75,17 +83,22 @@ def every(*, names: tuple[str, ...], small: bool, target: Path | None) -> None:
     """
     found = _before(target)
     failed: list[str] = []
-    for name in names or ROWS:
+
+    def run(name: str) -> "subprocess.CompletedProcess[bytes]":
         command = [sys.executable, "-m", "benchmarks", name, "--json", *(["--small"] if small else [])]
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
-        if done.returncode != 0:
-            failed.append(name)
-            continue
-        found[name] = json.loads(done.stdout)
-        figures.show(found[name])
-        if target is not None:  # now: what is measured is not lost with the rest
-            ordered = [found[name] for name in ROWS if name in found]
-            target.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
+        return subprocess.run(command, stdout=subprocess.PIPE, check=False)
+
+    chosen = names or ROWS
+    with ThreadPoolExecutor(AT_ONCE if small else 1) as pool:
+        for name, done in zip(chosen, pool.map(run, chosen), strict=True):
+            if done.returncode != 0:
+                failed.append(name)
+                continue
+            found[name] = json.loads(done.stdout)
+            figures.show(found[name])
+            if target is not None:  # now: what is measured is not lost with the rest
+                ordered = [found[name] for name in ROWS if name in found]
+                target.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
     if failed:
         raise click.ClickException(f"failed: {', '.join(failed)}")
 
