@@ -1,14 +1,37 @@
-"""What all tests share, and what a run of them counted: files, kills, faults, and what was lost or charged twice."""
+"""How all tests are begun and ended: compiled once for all workers, what they share, and what they counted is printed.
 
+Counted are files, kills, faults, and what was lost or charged twice.
+"""
+
+import fcntl
 import os
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 import structlog
 
 from identifai_watch.ledger import Ledger
 from tests.postgres import Cluster, shared
+
+# Six workers import the tests, and the tests start the program: it is all compiled once, also where nothing is to be.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Have the first worker compile the tests and rewrite their asserts, and the others take what it wrote."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None:
+        return (yield)
+    tests = os.open(session.config.rootpath / "tests", os.O_RDONLY)
+    try:
+        fcntl.flock(tests, fcntl.LOCK_EX if worker == "gw0" else fcntl.LOCK_SH)
+        return (yield)
+    finally:
+        os.close(tests)
 
 
 @pytest.fixture(autouse=True)
