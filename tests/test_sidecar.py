@@ -33,8 +33,9 @@ BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SHA256 = bytes(range(32))
 
+# None of these lies beyond the first plane, nor ever will: Unicode keeps their categories as they are.
 CONTROLS = {
-    chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in {"Cc", "Zl", "Zp", "Cs"}
+    chr(code) for code in range(0x10000) if unicodedata.category(chr(code)) in {"Cc", "Zl", "Zp", "Cs"}
 }
 TURNING = {chr(code) for code in range(0x3000) if unicodedata.bidirectional(chr(code)) in BIDI}
 UNSEEMLY = CONTROLS | TURNING
