@@ -29,7 +29,8 @@ class _Last:
 @contextmanager
 def gathered(tx: sa.Connection, node: str) -> Iterator[None]:
     """Gather what is to be done last while the block lasts, then do it; nothing of that if it raises."""
-    last = tx.info[_KEY] = _Last()
+    info = tx.info  # kept: a connection that is lost meanwhile does not even give this
+    last = info[_KEY] = _Last()
     try:
         yield
         if last.told:
@@ -38,7 +39,7 @@ def gathered(tx: sa.Connection, node: str) -> Iterator[None]:
         if last.stirred or last.nodes:
             dialects.ring(tx, (_nodes_of(tx, last.stirred) | last.nodes) - {node})
     finally:
-        tx.info.pop(_KEY, None)
+        info.pop(_KEY, None)
 
 
 @contextmanager
