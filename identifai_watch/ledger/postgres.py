@@ -6,10 +6,11 @@ can write nothing any more.
 """
 
 import hashlib
+import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ from uuid import uuid4
 import psycopg
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolExhaustedError
 from sqlalchemy.pool import NullPool
 
 from identifai_watch.errors import LaterError, LedgerAwayError, LedgerError
@@ -27,6 +29,12 @@ from identifai_watch.ledger.schema import EPOCH
 DRIVER = "postgresql+psycopg"
 
 CONNECT_SECONDS = 5
+POOL_SECONDS = 5.0
+"""How long a thread waits for a connection while others of its process use all of them."""
+
+ANSWER_SECONDS = 12.0
+"""After so long without a byte from the server a call ends: longer than the server itself takes to end a statement."""
+
 STATEMENT = "10s"
 """How long one statement may take; the longest of ours, a page of a million rows, takes a tenth of that."""
 
@@ -43,6 +51,7 @@ _SESSION: dict[str, str] = {
     "statement_timeout": STATEMENT,
     "lock_timeout": LOCK,
     "idle_in_transaction_session_timeout": IDLE,
+    "default_transaction_isolation": "read committed",  # whatever a database was set to
     # The server's own watch over a host that vanished: its session, and with it its lock, ends as soon.
     "tcp_keepalives_idle": "4",
     "tcp_keepalives_interval": "2",
@@ -50,13 +59,19 @@ _SESSION: dict[str, str] = {
     "tcp_user_timeout": "10s",
 }
 
-_PASSING = ("08", "25006", "25P03", "40", "53", "55P03", "57", "58")
-"""Classes and states that may pass without anybody's help (PostgreSQL, appendix A): no connection, a standby, a
-transaction that was idle for too long, serialization and deadlock, no resources, a lock, an operator or a restart, a
-disk."""
+_PASSING = ("08", "25006", "25P03", "40", "53", "55P03", "57", "58", "XX")
+"""Classes and states that may pass without our help (PostgreSQL, appendix A): no connection, a standby, a transaction
+that was idle for too long, serialization and deadlock, no resources, a lock, an operator or a restart, a disk, and the
+server's own trouble, in which nothing is sent either."""
 
-_MISSING_DATABASE = "3D000"
-_FORBIDDEN = ("28", "42501")
+_REFUSED = re.compile(
+    "authentication failed|no password supplied|does not exist|pg_hba.conf|not permitted to log in"
+    "|permission denied|does not support SSL|certificate verify failed|no such (database|user)"
+)
+"""What a connection is refused with that no waiting heals. Its state is not told by libpq, and where the server says it
+in another language than English it is taken for one that passes."""
+
+_MISSING_DATABASE = re.compile('database "[^"]*" does not exist')
 CHANNEL = "identifai_watch"
 """What is told on: the payload is the node that has something to do."""
 
@@ -84,7 +99,8 @@ def is_passing(error: BaseException | None) -> bool:
         return False
     state = error.sqlstate
     if state is None:  # the connection could not be made, or broke
-        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        is_about_it = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        return is_about_it and _REFUSED.search(str(error)) is None
     return state.startswith(_PASSING)
 
 
@@ -93,16 +109,47 @@ def shown(url: sa.URL) -> str:
     return url.render_as_string(hide_password=True)
 
 
+class _Connection(psycopg.Connection[Any]):
+    """A connection on which nothing is waited for without end.
+
+    The server ends a statement that takes too long. This is for one that is hung itself, and for a network that has lost
+    the connection and tells nobody.
+    """
+
+    def wait(self, gen: Generator[Any, Any, Any], *how: Any, **more: Any) -> Any:
+        """Wait for an answer; raise OperationalError, and be closed, if nothing at all comes for ANSWER_SECONDS."""
+        return super().wait(self._heard(gen), *how, **more)
+
+    def _heard(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        heard_at, ready = time.monotonic(), None
+        while True:
+            try:
+                wanted = gen.send(ready)
+            except StopIteration as ended:
+                return ended.value
+            ready = yield wanted  # nothing is ready whenever a tenth of a second has passed
+            if ready:
+                heard_at = time.monotonic()
+            elif time.monotonic() - heard_at > ANSWER_SECONDS:
+                self.pgconn.finish()
+                raise psycopg.OperationalError(f"the server has not answered for {ANSWER_SECONDS:g} s")
+
+
 def engine(
-    url: sa.URL, *, poolclass: type[sa.Pool] | None = None, name: str = "identifai-watch"
+    url: sa.URL,
+    *,
+    poolclass: type[sa.Pool] | None = None,
+    name: str = "identifai-watch",
+    is_known: bool = True,
 ) -> sa.Engine:
     """Return an engine whose connections are looked at before each use, and whose statements end.
 
     A transaction begun with the execution option ``write`` sees each row as it is when it asks (READ COMMITTED); all others
-    see one state of the ledger and write nothing; with ``single`` each statement is one by itself.
+    see one state of the ledger and write nothing; with ``single`` each statement is one by itself. A ledger that
+    ``is_known`` was used before: whatever keeps it from being connected to, a password that was changed too, may pass.
     """
     pool: dict[str, Any] = (
-        {"pool_pre_ping": True, "pool_size": 4, "max_overflow": 8, "pool_timeout": CONNECT_SECONDS}
+        {"pool_pre_ping": True, "pool_size": 4, "max_overflow": 8, "pool_timeout": POOL_SECONDS}
         if poolclass is None
         else {"poolclass": poolclass}
     )
@@ -111,6 +158,10 @@ def engine(
         connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": name, **_ALIVE},
         **pool,
     )
+
+    @sa.event.listens_for(made, "do_connect")
+    def _connect(_dialect: object, _record: object, words: list[Any], said: dict[str, Any]) -> _Connection:
+        return _Connection.connect(*words, **said)
 
     @sa.event.listens_for(made, "connect")
     def _prepare(connection: psycopg.Connection[Any], _record: object) -> None:
@@ -121,7 +172,8 @@ def engine(
     @sa.event.listens_for(made, "handle_error")
     def _translate(context: sa.ExceptionContext) -> None:
         error = context.original_exception
-        if is_passing(error) and not context.is_pre_ping:
+        may_pass = is_passing(error) or (is_known and context.connection is None)
+        if may_pass and not context.is_pre_ping:
             raise LedgerAwayError(f"the ledger {shown(url)} cannot be used now: {_said(error)}") from error
 
     return made
@@ -156,7 +208,7 @@ def prepare(url: sa.URL) -> str | None:
         LedgerError: There is no such database, this user may not use it, or it is another program's.
         LedgerAwayError: The server cannot be reached.
     """
-    looking = engine(url, poolclass=NullPool)
+    looking = engine(url, poolclass=NullPool, is_known=False)
     try:
         with looking.connect() as connection:
             tables = set(sa.inspect(connection).get_table_names())
@@ -175,12 +227,16 @@ def prepare(url: sa.URL) -> str | None:
 
 
 def _unusable(url: sa.URL, error: DBAPIError) -> LedgerError:
-    state = getattr(error.orig, "sqlstate", None) or ""
-    what = f"ledger.url: {shown(url)} cannot be used: {_said(error.orig or error)}"
-    if state == _MISSING_DATABASE:
+    said = _said(error.orig or error)
+    what = f"ledger.url: {shown(url)} cannot be used: {said}"
+    if _MISSING_DATABASE.search(said):
         return LedgerError(f"{what}; createdb {url.database} makes it")
-    if state.startswith(_FORBIDDEN):
+    if "permission denied" in said:
         return LedgerError(f"{what}; let {url.username or 'this user'} own that database")
+    if "password" in said:
+        return LedgerError(
+            f"{what}; it is kept in the file that passfile= of ledger.url or $PGPASSFILE names"
+        )
     return LedgerError(what)
 
 
@@ -281,6 +337,10 @@ _CLOCK = sa.text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigi
 def _seconds() -> float:
     """Return this host's seconds, which nobody sets, and which go on while it sleeps (clock_gettime(2))."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+_READ_ONLY = sa.text("SHOW transaction_read_only")
+"""On a server that follows another, and on one that somebody has set so."""
 
 
 class NodeLock:
@@ -486,26 +546,42 @@ class Store:
     def write(self) -> Iterator[sa.Connection]:
         """Open a transaction that may write; for the thread that took the node's lock, on the session that holds it."""
         if not self.lock.is_mine:
-            with self._writer.begin() as connection:
+            with self._connected(self._writer) as connection, connection.begin():
                 yield connection
             return
         session = self.lock.session()
         with session.begin():
             if self.clock.age > LOOK_EVERY:
-                self.clock.look(session)
+                self._look_round(session)
             yield session
+
+    def _look_round(self, session: sa.Connection) -> None:
+        """Look at the server's clock, and whether it takes writes: a round that it does not take is not begun."""
+        self.clock.look(session)
+        if session.execute(_READ_ONLY).scalar_one() == "on":
+            raise LedgerAwayError(
+                f"the ledger {shown(self.url)} cannot be used now: its server takes no writes"
+            )
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Open a transaction that sees one state of the ledger."""
-        with self._reader.connect() as connection:
+        with self._connected(self._reader) as connection:
             yield connection
 
     @contextmanager
     def single(self) -> Iterator[sa.Connection]:
         """Open a connection on which each statement is one by itself."""
-        with self._single.connect() as connection:
+        with self._connected(self._single) as connection:
             yield connection
+
+    def _connected(self, how: sa.Engine) -> sa.Connection:
+        try:
+            return how.connect()
+        except PoolExhaustedError as error:
+            raise LedgerAwayError(
+                f"the ledger {shown(self.url)} cannot be used now: every connection of this process is in use"
+            ) from error
 
     def version(self) -> int | None:
         """Return a number that changes when another node told this one something."""
