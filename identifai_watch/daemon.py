@@ -73,6 +73,8 @@ class Daemon:
         self._rest = Rest(shift, self._intakes, self._dispatch)
         self._lookout = Lookout(shift, self._intakes, self._dispatch.notices)
         self._arrived: list[Arrived] = []
+        self._claims_since = shift.clock()
+        self._unbegun_since: datetime | None = None
         self._whole_round_at = 0.0
         self._away_since: datetime | None = None
         self._is_to_open = False
@@ -151,12 +153,12 @@ class Daemon:
         """Wait for something to do, do all of it in one transaction, then launch what that planned.
 
         A ledger that cannot be written keeps everything waiting, and what the workers brought is kept for it. After
-        one that failed in mid-round all that was in memory is made anew from it. While there is nothing to do the
-        round ends with the wait.
+        one that failed in mid-round all that was in memory is made anew from it; where the answer to the commit is
+        missing, so are the claims that may stand in it. While there is nothing to do the round ends with the wait.
         """
         shift = self.shift
         self._mind_clock()
-        is_begun = False
+        is_begun = is_done = False
         try:
             linger = LINGER if self._dispatch.uploads.in_flight > 1 else 0.0
             patience = self._rest.patience(self._vigil.idle_tick(IDLE_TICK))
@@ -168,19 +170,30 @@ class Daemon:
             with shift.ledger.write() as tx:
                 is_begun = True
                 is_whole = self._work(tx)
+                is_done = True
         except LedgerAwayError as error:
             shift.workers.drop()
             if is_begun:
                 self._renew()
+            if is_done:
+                self._unbegun_since = self._unbegun_since or self._claims_since
             self._bear(error)
             return
         self._arrived = []
         self._is_to_open = False
-        self._away_since = None
+        self._unbegun_since = None
+        self._is_back()
         shift.workers.launch()
+        try:
+            self._go_on(is_whole=is_whole)
+        except LedgerAwayError as error:
+            self._bear(error)
+
+    def _go_on(self, *, is_whole: bool) -> None:
+        """Do what follows a round that is committed."""
         if self._wants_reload:
-            self._wants_reload = False
             self._apply_reload()
+            self._wants_reload = False
         if is_whole:  # the others have not seen what somebody may have written meanwhile
             self._rest.begin()
         self._vigil.feed()
@@ -192,10 +205,13 @@ class Daemon:
         """
         if self._is_to_open:
             self._open(tx)
+        if self._unbegun_since is not None:
+            claims.give_back(tx, self.shift.claimant, self._unbegun_since, self.shift.step())
         is_whole = self._is_stirred()
         if is_whole:
             self._whole_round_at = time.monotonic()
             self._vigil.keep(tx)
+        self._claims_since = self.shift.clock()
         self._take_in(tx)
         if is_whole:
             self._obey(tx)
@@ -279,13 +295,20 @@ class Daemon:
         self._is_to_open = True
 
     def _bear(self, error: LedgerAwayError) -> None:
-        """Wait for a ledger that somebody else has locked; nothing is sent meanwhile."""
+        """Wait for a ledger that is locked, or cannot be reached; nothing is sent meanwhile."""
         if self._away_since is None:
             self._away_since = self.shift.clock()
             self.shift.log.error("ledger away", reason=str(error))
         systemd.status(f"waiting for the ledger: {error}")
         self._vigil.feed()
         self.shift.stopping.wait(AWAY_WAIT)
+
+    def _is_back(self) -> None:
+        """Say that the ledger is back, if it was away."""
+        if self._away_since is not None:
+            away = self.shift.clock() - self._away_since
+            self._away_since = None
+            self.shift.log.info("ledger back", seconds=round(away.total_seconds(), 1))
 
     def _end(self, *, is_meant: bool) -> None:
         """Stop: cut the uploads, write what became of them, and leave hung threads behind."""
@@ -296,30 +319,40 @@ class Daemon:
         for one in self._intakes.values():
             one.close()
         deadline = time.monotonic() + LAST_WORDS.total_seconds()
-        while (
-            self._dispatch.uploads.in_flight
-            + self._dispatch.deliveries.in_flight
-            + self._dispatch.notices.in_flight
-            and time.monotonic() < deadline
-        ):
-            self._last_words(0.1)
-        self._last_words(0.0)
-        with suppress(LedgerAwayError), shift.ledger.write() as tx:
-            self._dispatch.uploads.log_departures(tx)
-            self._vigil.report(tx, force=True)
-            if is_meant:
-                desk.end_node(tx, shift.ledger.node, shift.clock())
+        is_written = True
+        while (self._is_under_way() or not is_written) and time.monotonic() < deadline:
+            is_written = self._last_words(0.1)
+        if is_written and self._last_words(0.0):
+            with suppress(LedgerAwayError, LaterError), shift.ledger.write() as tx:
+                self._dispatch.uploads.log_departures(tx)
+                self._vigil.report(tx, force=True)
+                if is_meant:
+                    desk.end_node(tx, shift.ledger.node, shift.clock())
         self._dispatch.close()
         shift.ledger.lock.release()
         shift.log.info("stopped")
 
-    def _last_words(self, timeout: float) -> None:
-        """Write what came of what was in flight; if the ledger is away, the next start finds it in doubt."""
-        arrived = self.shift.workers.collect(timeout)
-        with suppress(LedgerAwayError), self.shift.ledger.write() as tx:
-            for one in arrived:
-                self._guarded(tx, one.then, one.failed or self._misdone)
-        self.shift.workers.drop()
+    def _is_under_way(self) -> bool:
+        """Tell whether anything is under way that the ledger is to know the end of."""
+        of = self._dispatch
+        return bool(of.uploads.in_flight + of.deliveries.in_flight + of.notices.in_flight)
+
+    def _last_words(self, timeout: float) -> bool:
+        """Write what came of what was in flight; return False, and keep it, if the ledger is away.
+
+        If it stays away, or another daemon has this node's name by now, the next start finds it in doubt.
+        """
+        self._arrived += self.shift.workers.collect(timeout)
+        try:
+            with self.shift.ledger.write() as tx:
+                for one in self._arrived:
+                    self._guarded(tx, one.then, one.failed or self._misdone)
+        except (LedgerAwayError, LaterError):
+            return False
+        finally:
+            self.shift.workers.drop()
+        self._arrived = []
+        return True
 
     # Folders.
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from identifai_watch.core.events import Unsent
 from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Media
 from identifai_watch.ledger import reading, rows, work
 from identifai_watch.ledger.reading import Delivery
 from identifai_watch.ledger.schema import Instant, analyses, files
-from identifai_watch.ledger.step import Claimant
+from identifai_watch.ledger.step import Claimant, Step
 from identifai_watch.ledger.work import PRESENT
 
 TTL = timedelta(seconds=15)
@@ -129,6 +130,26 @@ def renew(tx: sa.Connection, claimant: Claimant, now: datetime) -> None:
     for table in (analyses, files):
         mine = sa.and_(table.c.claimed_by == claimant.node, table.c.claim == claimant.token)
         tx.execute(sa.update(table).where(mine).values(claimed_until=now + TTL))
+
+
+def give_back(tx: sa.Connection, claimant: Claimant, since: datetime, step: Step) -> None:
+    """Give back what this run claimed from ``since`` on and never worked on: whether it was committed was not known.
+
+    Nothing of it was sent, so there is no doubt.
+    """
+    made = {
+        table: sa.and_(
+            table.c.claimed_by == claimant.node,
+            table.c.claim == claimant.token,
+            table.c.claimed_until >= since + TTL,
+        )
+        for table in (analyses, files)
+    }
+    sending = sa.select(analyses.c.id).where(made[analyses], analyses.c.state == AnalysisState.SENDING)
+    unsent = Unsent("the ledger was away when it was to begin", counts=False)
+    work.advance_all(tx, dict.fromkeys(tx.execute(sending).scalars(), unsent), step, claimant)
+    for table in (analyses, files):
+        tx.execute(sa.update(table).where(made[table]).values(work.UNCLAIMED))
 
 
 def claim_uploads(
