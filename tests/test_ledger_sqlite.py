@@ -6,9 +6,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, nullcontext
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -19,45 +19,27 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import IntegrityError
 
-from identifai_watch.core.gate import Limits
-from identifai_watch.core.lifecycle import Policy
-from identifai_watch.core.model import Choice, File, FileState, Fingerprint, Label, Media, Outcome, Verdict
+from identifai_watch.core.model import Label, Media, Verdict
 from identifai_watch.errors import LedgerAwayError, LedgerError
 from identifai_watch.ledger import (
     REVISION,
     Ledger,
     admission,
     archive,
-    budget,
-    claims,
-    costs,
     desk,
-    dues,
     intake,
-    lists,
     migrate,
-    quality,
-    reading,
     rows,
     schema,
     sqlite,
-    tree,
     views,
-    whereabouts,
 )
 from identifai_watch.ledger.admission import Content
-from identifai_watch.ledger.claims import Room
-from identifai_watch.ledger.lists import Spot, Wanted
-from identifai_watch.ledger.step import Claimant, Step
 from identifai_watch.ledger.whereabouts import Arrival
+from tests.questions import NOW, QUERIES, SHAPE, SHOWN, STEP, statements
+from tests.violations import ROWS, VIOLATIONS, checks, put
 
-Statement = tuple[str, Any]
-
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 VERDICT = rows.verdict_text(Verdict(classification=Label.HUMAN, confidence=1, heuristic="Majority"))
-STEP = Step(now=NOW, policy=Policy())
-ME = Claimant(node="studio", token="run-1")
-SHAPE = Fingerprint(size=10, mtime_ns=1, ctime_ns=2, inode=3)
 
 
 def opened(path: Path) -> Ledger:
@@ -364,93 +346,6 @@ def test_a_value_of_another_type_is_refused(
         put(tx, table, {column: value})
 
 
-ROWS: dict[str, dict[str, Any]] = {
-    "folders": {"node": "studio", "name": "drop"},
-    "analyses": {
-        "sha256": b"\x01" * 32,
-        "media": "image",
-        "options": "{}",
-        "mime": "image/jpeg",
-        "size": 10,
-        "noticed_at": 1,
-        "state": "queued",
-    },
-    "files": {
-        "folder_id": 1,
-        "parent": b"",
-        "name": b"a.jpg",
-        "size": 10,
-        "mtime_ns": 1,
-        "ctime_ns": 1,
-        "noticed_at": 1,
-        "state": "waiting",
-    },
-    "requests": {"at": 1, "method": "GET"},
-    "stamps": {"history_id": 1, "lines": 1, "digest": b"\x01" * 32, "asked_at": 1, "due": 1},
-    "account": {"id": 1, "state": "ok"},
-    "notices": {"uid": "a", "made_at": 1, "kind": "outcome", "document": b""},
-    "flows": {"node": "", "state": "{}"},
-    "copying": {"id": 1, "origin": "sqlite:////a.db", "since": 1},
-}
-"""A row of each table that the ledger takes, as SQLite keeps it."""
-
-HASHED = {"analysis_id": 1, "sha256": b"\x01" * 32}
-VIOLATIONS: dict[str, dict[str, Any]] = {
-    "ck_analyses_media_known": {"media": "text"},
-    "ck_analyses_state_known": {"state": "lost"},
-    "ck_analyses_sha256_is_whole": {"sha256": b"\x01" * 31},
-    "ck_analyses_awaited_by_name": {"state": "awaiting"},
-    "ck_analyses_judged_has_verdict": {"state": "judged"},
-    "ck_analyses_refused_says_why": {"state": "refused"},
-    "ck_analyses_due_has_a_duty": {"state": "sending", "due": 1},
-    "ck_analyses_doubt_is_never_paid_anew": {"doubt": 1, "no_cache": 1},
-    "ck_analyses_stuck_rests": {"stuck_at": 1, "due": 1},
-    "ck_files_media_known": {"media": "text"},
-    "ck_files_state_known": {"state": "lost"},
-    "ck_files_outcome_known": {"outcome": "perhaps"},
-    "ck_files_decision_known": {"decision": "perhaps"},
-    "ck_files_delivered_as_known": {"delivered_as": "perhaps"},
-    "ck_files_interim_known": {"interim": "perhaps"},
-    "ck_files_sha256_is_whole": {"sha256": b"\x01" * 33},
-    "ck_files_held_is_not_hashed": {"held": 1, "sha256": b"\x01" * 32},
-    "ck_files_held_still_waits": {"held": 1, "state": "gone"},
-    "ck_files_analysed_is_hashed": {"analysis_id": 1},
-    "ck_files_refused_here_is_not_sent": {"refusal": "too large", **HASHED},
-    "ck_files_delivered_somewhere": {"state": "delivered", "outcome": "human"},
-    "ck_files_due_has_a_duty": {"state": "gone", "due": 1},
-    "ck_files_stuck_rests": {"stuck_at": 1, "due": 1},
-    "ck_requests_method_known": {"method": "PUT"},
-    "ck_stamps_digest_is_whole": {"digest": b"\x01" * 31},
-    "ck_stamps_stamped_says_when": {"stamped_at": 1},
-    "ck_stamps_due_has_a_duty": {"stamped_at": 1, "answer": b"DER"},
-    "ck_account_only_one": {"id": 2},
-    "ck_account_state_known": {"state": "closed", "reason": None},
-    "ck_account_reason_known": {"state": "paused", "reason": "weather"},
-    "ck_account_paused_says_why": {"state": "paused"},
-    "ck_notices_kind_known": {"kind": "gossip"},
-    "ck_copying_only_one": {"id": 2},
-}
-"""What breaks each CHECK, and no other."""
-
-
-def put(tx: sa.Connection, table: str, changes: dict[str, Any]) -> None:
-    """Insert a row that the ledger takes but for ``changes``."""
-    values = ROWS[table] | changes
-    columns, marks = ", ".join(values), ", ".join("?" * len(values))
-    statement = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 - the names are from above
-    tx.exec_driver_sql(statement, tuple(values.values()))
-
-
-def checks() -> dict[str, str]:
-    """Return the name of every CHECK of the schema, with its table."""
-    return {
-        str(constraint.name): table.name
-        for table in schema.metadata.tables.values()
-        for constraint in table.constraints
-        if isinstance(constraint, sa.CheckConstraint)
-    }
-
-
 def test_every_check_has_a_violation() -> None:
     """The table above is complete."""
     assert set(checks()) == set(VIOLATIONS)
@@ -558,48 +453,6 @@ IN_ORDER = {
 }
 """Where rows must come in their order from an index: sorting all that waits each round would cost too much."""
 
-QUERIES: dict[str, Callable[[sa.Connection], object]] = {
-    "claim_upload": lambda tx: claims.claim_uploads(tx, ME, NOW, folder_ids=[1], room=Room(turns=[False])),
-    "claim_oldest": lambda tx: claims.claim_uploads(
-        tx, ME, NOW, folder_ids=[1], room=Room(turns=[True], large=10**8)
-    ),
-    "claim_polls": lambda tx: claims.claim_polls(tx, ME, NOW, Media.IMAGE, ahead=timedelta(0), limit=50),
-    "due_polls": lambda tx: claims.due_polls(tx, NOW, Media.IMAGE, 50),
-    "still_awaited": lambda tx: claims.still_awaited(
-        tx, NOW, Media.IMAGE, ahead=timedelta(minutes=1), limit=1000
-    ),
-    "has_heatmap": lambda tx: claims.has_heatmap(tx, NOW),
-    "claim_deliveries": lambda tx: claims.claim_deliveries(tx, ME, NOW, 1, 1),
-    "claim_orphans": lambda tx: claims.claim_orphans(tx, ME, NOW, 1, 1),
-    "expire": lambda tx: intake.expire(tx, 1, STEP),
-    "stir": lambda tx: intake.stir(tx, 1, b"11.jpg", SHAPE, STEP, within=timedelta(0)),
-    "next_due": lambda tx: claims.next_due(tx, NOW),
-    "soonest": lambda tx: dues.soonest(tx, [1], uploads=True),
-    "claim_heatmap": lambda tx: claims.claim_heatmap(tx, ME, NOW),
-    "lapsed": lambda tx: claims.lapsed(tx, NOW),
-    "overdue": lambda tx: claims.overdue(tx, NOW),
-    "renew": lambda tx: claims.renew(tx, ME, NOW),
-    "free": lambda tx: claims.free(tx, "studio"),
-    "to_admit": lambda tx: archive.to_admit(tx, 1, 10),
-    "known": lambda tx: tree.known(tx, 1, b"", [b"1.jpg", b"notes.txt", b"2.jpg"]),
-    "directory": lambda tx: tree.directory(tx, 1, b"", most=100),
-    "pages": lambda tx: list(tree.pages(tx, 1, b"")),
-    "names": lambda tx: list(tree.names(tx, 1, b"")),
-    "parents": lambda tx: list(tree.parents(tx, 1)),
-    "at_place": lambda tx: whereabouts.at_place(tx, 1, b"1.jpg"),
-    "missed": lambda tx: intake.missed(tx, 1, [b"1.jpg", b"notes.txt"], STEP),
-    "reconsider": lambda tx: intake.reconsider(tx, 1, "other rules"),
-    "forget_left": lambda tx: intake.forget_left(tx, 1, "other rules"),
-    "files_of": lambda tx: reading.files_of(tx, 1),
-    "durations": lambda tx: reading.durations(tx, Media.IMAGE),
-    "sent": lambda tx: budget.sent(tx, "POST", NOW),
-    "depart": lambda tx: budget.depart(tx, "POST", Limits(), NOW),
-    "purse": lambda tx: budget.purse(tx, Limits(posts_per_day=10), NOW),
-    "purse_refills_at": lambda tx: budget.purse_refills_at(tx, NOW),
-    "prune": lambda tx: budget.prune(tx, NOW),
-    "open_commands": desk.open_commands,
-}
-
 
 @pytest.mark.parametrize("name", QUERIES)
 def test_hot_queries_are_searches(full: Ledger, name: str) -> None:
@@ -621,54 +474,8 @@ def test_hot_queries_are_searches(full: Ledger, name: str) -> None:
         )
 
 
-def used(tx: sa.Connection) -> object:
-    """Ask for what was used in a week, in this one transaction."""
-    return costs.used(lambda: nullcontext(tx), NOW - timedelta(days=7), NOW)
-
-
-SHOWN: dict[str, tuple[str, Callable[[sa.Connection], object]]] = {
-    "history_of": ("ix_history_analysis_id", lambda tx: views.history_of(tx, the_file(tx))),
-    "copies_of": ("ix_files_analysis_id", lambda tx: views.copies_of(tx, the_file(tx))),
-    "stuck": ("ix_analyses_state", lambda tx: list(views.lines(tx, stuck=True, limit=10))),
-    "doubt": ("ix_analyses_state", lambda tx: list(views.lines(tx, doubt=True, limit=10))),
-    "newest": ("ix_files_noticed_at", lambda tx: list(views.lines(tx, limit=10))),
-    "queue": ("ix_files_admit", views.queue),
-    "posts": ("ix_analyses_submitted_at", lambda tx: costs.posts_of(tx, NOW)),
-    "posts_by_folder": ("ix_files_analysis_id", used),
-    "copies": ("ix_files_copies", used),
-    "decided": ("ix_files_decided_at", lambda tx: quality.page(tx, NOW)),
-    "decided_page": ("ix_files_decided_at", lambda tx: quality.page(tx, NOW, quality.page(tx, NOW)[-1])),
-    "page": ("ix_files_noticed_at", lambda tx: lists.page(tx, Wanted(), after=SPOT, limit=10)),
-    "page, filtered": ("ix_files_noticed_at", lambda tx: lists.page(tx, FILTERED, after=SPOT, limit=10)),
-    "page, stuck": ("ix_analyses_state", lambda tx: lists.page(tx, Wanted(stuck=True), after=SPOT, limit=10)),
-    "names": ("ix_files_noticed_at", lambda tx: lists.names(tx, FILTERED, after=SPOT, limit=10)),
-    "review": ("ix_files_review", lambda tx: lists.page(tx, Wanted(to_review=True), after=SPOT, limit=10)),
-    "reviews": ("ix_files_review", lambda tx: lists.count_to_review(tx, 10)),
-    "held": ("ix_files_held", lists.held_by_folder),
-    "awaited": ("ix_analyses_state", lambda tx: lists.awaited(tx, 10)),
-    "content": ("ix_files_analysis_id", lambda tx: lists.with_content(tx, bytes(32))),
-}
-"""What people ask for, and the index that finds it."""
-
-
-SPOT = Spot(noticed_at=NOW, id=20)
-FILTERED = Wanted(
-    state=FileState.WAITING,
-    outcome=Outcome.HUMAN,
-    decision=Choice.HUMAN,
-    media=Media.IMAGE,
-    folder_ids=(1,),
-    held=True,
-)
 IN_PART = {"reviews", "held"}
 """What is read from end to end all the same: a small index, as far as it is asked for."""
-
-
-def the_file(tx: sa.Connection) -> File:
-    """Return the file that people ask for."""
-    found = reading.file(tx, 1)
-    assert found is not None
-    return found
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -692,20 +499,6 @@ def test_what_a_list_passes_over_is_read_in_an_index_alone(full: Ledger, name: s
     [step] = steps
     assert "COVERING INDEX" in step
     assert "noticed_at" in step, "it begins where the page before ended"
-
-
-def statements(tx: sa.Connection, ask: Callable[[sa.Connection], object]) -> list[Statement]:
-    """Return what a function of the ledger says to SQLite, with its parameters."""
-    said: list[Statement] = []
-
-    def hear(_: Any, __: Any, text: str, parameters: Any, *___: Any) -> None:
-        if text.startswith(("SELECT", "WITH", "UPDATE", "DELETE")):
-            said.append((text, parameters))
-
-    sa.event.listen(tx, "before_cursor_execute", hear)
-    ask(tx)
-    sa.event.remove(tx, "before_cursor_execute", hear)
-    return said
 
 
 def plan(tx: sa.Connection, text: str, parameters: Any) -> list[str]:

@@ -95,7 +95,13 @@ def page(tx: sa.Connection, wanted: Wanted, *, after: Spot | None, limit: int) -
 def names(tx: sa.Connection, wanted: Wanted, *, after: Spot | None, limit: int) -> list[Name]:
     """Return what the next ``limit`` files behind ``after`` are called, for whoever looks for a text in that."""
     at = sa.type_coerce(files.c.noticed_at, sa.Integer)
-    query = _spots(wanted, after, at, files.c.id, files.c.parent, files.c.name).limit(limit)
+    # Those are found in the index alone; only then are their rows read.
+    found = _spots(wanted, after, files.c.id).limit(limit).subquery()
+    query = (
+        sa.select(at, files.c.id, files.c.parent, files.c.name)
+        .where(files.c.id.in_(sa.select(found.c.id)))
+        .order_by(files.c.noticed_at.desc(), files.c.id.desc())
+    )
     return [tuple(row) for row in tx.execute(query)]
 
 

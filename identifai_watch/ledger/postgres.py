@@ -52,6 +52,11 @@ _SESSION: dict[str, str] = {
     "lock_timeout": LOCK,
     "idle_in_transaction_session_timeout": IDLE,
     "default_transaction_isolation": "read committed",  # whatever a database was set to
+    # One directory has ten files and another a million, one filter passes all and another none: a plan that is made once
+    # for any value is wrong for the other, and so is one that gathers before it looks how much is wanted.
+    "plan_cache_mode": "force_custom_plan",
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
     # The server's own watch over a host that vanished: its session, and with it its lock, ends as soon.
     "tcp_keepalives_idle": "4",
     "tcp_keepalives_interval": "2",
