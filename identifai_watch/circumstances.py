@@ -2,15 +2,15 @@
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
-from identifai_watch import overview
+from identifai_watch import hosts, overview
 from identifai_watch.brakes import on_the_wall
 from identifai_watch.config import Config
 from identifai_watch.core import report
 from identifai_watch.core.explaining import Circumstances
 from identifai_watch.core.model import Account, AnalysisState
-from identifai_watch.ledger import Ledger, Transaction, budget, desk, holds, views
+from identifai_watch.hosts import Told
+from identifai_watch.ledger import Ledger, Transaction, budget, views
 from identifai_watch.ledger.views import Line
 
 
@@ -40,33 +40,29 @@ def gathered(
     now: datetime,
 ) -> Circumstances:
     """Return what the next step of the file at ``path`` depends on, without a look at the disk."""
-    is_running = ledger.lock.is_taken()
+    node = ledger.node if line is None or config.is_here(line.file.node) else line.file.node
+    told = next((one for one in hosts.told(tx, ledger) if one.name == node), None)
+    is_running = told is not None and told.is_running
     around = replace(
         blank(config, path, folder, now),
         is_running=is_running,
+        host=None if node == ledger.node else node,
         account=budget.account(tx),
         folder=folder if line is None else line.file.folder,
-        trouble=_trouble(tx, ledger.node, folder) if is_running else None,
-        folder_paused=_paused(tx, folder),
+        trouble=_trouble(told, folder) if told is not None and is_running else None,
+        folder_paused=hosts.paused(hosts.pauses(tx, ledger), ledger, node, folder),
     )
     if line is not None and line.analysis is not None and line.analysis.state is AnalysisState.QUEUED:
         return _queueing(tx, config, line, around)
     return around
 
 
-def _trouble(tx: Transaction, node: str, name: str) -> str | None:
+def _trouble(told: Told, name: str) -> str | None:
     """Return why a running daemon cannot reach a folder, if it cannot."""
-    reported: dict[str, Any] = (desk.node_report(tx, node) or (None, {}))[1]
-    for one in reported.get("folders", []):
+    for one in told.folders:
         if one["name"] == name and one["health"] == "unavailable":
             return str(one["reason"])
     return None
-
-
-def _paused(tx: Transaction, name: str) -> str | None:
-    """Return by whom, why and until when nothing of a folder is sent, if so."""
-    found = next((pause for pause in holds.pauses(tx) if pause.folder == name), None)
-    return None if found is None else report.paused(found.by, found.why, found.until)
 
 
 def _queueing(tx: Transaction, config: Config, line: Line, around: Circumstances) -> Circumstances:

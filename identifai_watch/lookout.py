@@ -81,7 +81,7 @@ class Lookout:
         latest_first = sorted(long_ago, key=lambda key: long_ago[key][0], reverse=True)
         lines = []
         for file in ledger.named(tx, latest_first[:NAMED]):
-            folder = self._shift.config.folder_named(file.folder)
+            folder = self._shift.config.folder_of(file.node, file.folder)
             path = file.path if file.lies_at is None else file.lies_at
             where = f"{file.folder}: {shown(path)}" if folder is None else folder.shown_at(path)
             why = long_ago[file.id][1]

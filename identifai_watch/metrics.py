@@ -4,7 +4,7 @@ Nothing is counted here. What there is comes from the ledger's rows, and what ha
 in them: those go on after a restart, and a scraper that reads while no daemon runs is told the same.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from identifai_watch import __version__
 from identifai_watch.core.explaining import PAUSES
 from identifai_watch.core.health import Health
+from identifai_watch.core.nodes import Node
 from identifai_watch.core.report import Report, WatchedFolder
 from identifai_watch.core.tally import BOUNDS, LABELS, Counted, Tally, Took
 
@@ -78,27 +79,66 @@ class _Reported(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Yield every family of metrics."""
-        yield from _of_daemon(self._report)
-        yield from _of_files(self._report)
-        yield from _of_account(self._report)
-        yield from _of_folders(self._report.folders)
-        yield from _of_tally(self._report.tally)
+        report = self._report
+        yield from _of_daemons(report)
+        yield from _of_files(report)
+        yield from _of_account(report)
+        yield from _of_folders(report.folders)
+        yield from _of_tallies([(_node_of(one), one.tally) for one in _nodes(report)])
 
 
-def _of_daemon(report: Report) -> Iterator[Metric]:
+Labels = dict[str, str]
+"""Labels with their values, in their order."""
+
+
+def _nodes(report: Report) -> Sequence[Node]:
+    """Return the hosts; of a ledger that is a file the one there is, which nothing is labelled with."""
+    here = Node(
+        name="",
+        is_here=True,
+        is_running=report.is_running,
+        health="",
+        since=report.since,
+        seen_at=report.seen_at,
+        settling=report.settling,
+        tally=report.tally,
+    )
+    return report.nodes or (here,)
+
+
+def _node_of(one: Node) -> Labels:
+    return {"node": one.name} if one.name else {}
+
+
+def _of_daemons(report: Report) -> Iterator[Metric]:
     info = GaugeMetricFamily(f"{PREFIX}_info", "The version that answers, as a label.", labels=["version"])
     info.add_metric([__version__], 1.0)
     yield info
-    yield _gauge("up", "Whether a daemon runs on the ledger.", report.is_running)
-    yield _when("start_timestamp_seconds", "When the daemon that runs began.", report.since)
-    yield _when("seen_timestamp_seconds", "When a daemon last told how it is.", report.seen_at)
+    nodes = _nodes(report)
+    running = [(_node_of(one), float(one.is_running)) for one in nodes]
+    yield _labelled("up", "Whether a daemon runs on the ledger.", running)
+    for name, says, instants in (
+        (
+            "start_timestamp_seconds",
+            "When the daemon that runs began.",
+            [(one, one.since if one.is_running else None) for one in nodes],
+        ),
+        (
+            "seen_timestamp_seconds",
+            "When a daemon last told how it is.",
+            [(one, one.seen_at) for one in nodes],
+        ),
+    ):
+        told = [(_node_of(one), at.timestamp()) for one, at in instants if at is not None]
+        yield _labelled(name, says, told)
 
 
 def _of_files(report: Report) -> Iterator[Metric]:
     yield _counted("files", "Files by state.", "state", report.files)
     yield _counted("analyses", "Contents by the state of their judging.", "state", report.analyses)
     yield _counted("outcomes", "Delivered files by outcome.", "outcome", report.outcomes)
-    yield _gauge("settling_files", "Files that are watched until they are whole.", report.settling)
+    settling = [(_node_of(one), float(one.settling)) for one in _nodes(report)]
+    yield _labelled("settling_files", "Files that are watched until they are whole.", settling)
     yield _gauge("held_files", "Files held since before the daemon.", report.held)
     yield _gauge("left_files", "Files that were looked at and left alone.", report.left)
     yield _gauge("stuck", "Files and contents that wait for a person.", report.stuck)
@@ -141,57 +181,83 @@ def _of_account(report: Report) -> Iterator[Metric]:
     yield from (left, limit)
 
 
-def _of_folders(folders: Iterable[WatchedFolder]) -> Iterator[Metric]:
-    health = GaugeMetricFamily(
-        f"{PREFIX}_folder_health",
+def _of_folders(folders: Sequence[WatchedFolder]) -> Iterator[Metric]:
+    of = [({"node": one.node} if one.node else {}) | {"folder": one.name} for one in folders]
+    both = list(zip(of, folders, strict=True))
+    yield _labelled(
+        "folder_health",
         "Whether a folder is ok, degraded (scanned only) or unavailable.",
-        labels=["folder", "health"],
+        [
+            (labels | {"health": state}, float(one.health == state))
+            for labels, one in both
+            for state in Health
+        ],
     )
-    reason = GaugeMetricFamily(
-        f"{PREFIX}_folder_reason", "Why a folder is as it is, as a label.", labels=["folder", "reason"]
+    reasons = [(labels | {"reason": one.reason}, 1.0) for labels, one in both if one.reason is not None]
+    yield _labelled("folder_reason", "Why a folder is as it is, as a label.", reasons)
+    yield _labelled(
+        "folder_paused",
+        "Whether nothing of a folder is sent, for an operator paused it.",
+        [(labels, float(one.paused is not None)) for labels, one in both],
     )
-    paused = _by_folder("folder_paused", "Whether nothing of a folder is sent, for an operator paused it.")
-    scanned = _by_folder("folder_last_scan_timestamp_seconds", "When a folder was last scanned as a whole.")
-    took = _by_folder("folder_scan_seconds", "How long the last scan of a folder took.")
-    unheard = CounterMetricFamily(
-        f"{PREFIX}_folder_unheard_files", "Files that scans found and no event had named.", labels=["folder"]
+    yield _labelled(
+        "folder_last_scan_timestamp_seconds",
+        "When a folder was last scanned as a whole.",
+        [(labels, one.last_scan_at.timestamp()) for labels, one in both if one.last_scan_at is not None],
     )
-    overflows = CounterMetricFamily(
-        f"{PREFIX}_folder_overflows", "How often the kernel lost events of a folder.", labels=["folder"]
+    yield _labelled(
+        "folder_scan_seconds",
+        "How long the last scan of a folder took.",
+        [(labels, one.scan_seconds) for labels, one in both],
     )
-    for one in folders:
-        for state in Health:
-            health.add_metric([one.name, state], float(one.health == state))
-        if one.reason is not None:
-            reason.add_metric([one.name, one.reason], 1.0)
-        paused.add_metric([one.name], float(one.paused is not None))
-        if one.last_scan_at is not None:
-            scanned.add_metric([one.name], one.last_scan_at.timestamp())
-        took.add_metric([one.name], one.scan_seconds)
-        unheard.add_metric([one.name], one.unheard)
-        overflows.add_metric([one.name], one.overflows)
-    yield from (health, reason, paused, scanned, took, unheard, overflows)
+    for name, says, numbers in (
+        (
+            "folder_unheard_files",
+            "Files that scans found and no event had named.",
+            [(labels, one.unheard) for labels, one in both],
+        ),
+        (
+            "folder_overflows",
+            "How often the kernel lost events of a folder.",
+            [(labels, one.overflows) for labels, one in both],
+        ),
+    ):
+        counter = CounterMetricFamily(f"{PREFIX}_{name}", says, labels=_names(numbers))
+        for labels, number in numbers:
+            counter.add_metric(list(labels.values()), number)
+        yield counter
 
 
-def _of_tally(tally: Tally) -> Iterator[Metric]:
+def _of_tallies(tallies: Sequence[tuple[Labels, Tally]]) -> Iterator[Metric]:
+    node = _names(tallies)
     for what, (name, says) in COUNTED.items():
-        counter = CounterMetricFamily(f"{PREFIX}_{name}", says, labels=LABELS[what])
-        for (counted, labels), number in tally.counts.items():
-            if counted is what:
-                counter.add_metric(labels, number)
+        counter = CounterMetricFamily(f"{PREFIX}_{name}", says, labels=[*node, *LABELS[what]])
+        for of, tally in tallies:
+            for (counted, labels), number in tally.counts.items():
+                if counted is what:
+                    counter.add_metric([*of.values(), *labels], number)
         yield counter
     bounds = [*(f"{bound:g}" for bound in BOUNDS), "+Inf"]
     for how_long, (name, says) in TOOK.items():
-        histogram = HistogramMetricFamily(f"{PREFIX}_{name}", says, labels=LABELS[how_long])
-        for (took, labels), times in tally.times.items():
-            if took is how_long:
-                buckets = list(zip(bounds, times.cumulative(), strict=True))
-                histogram.add_metric(labels, buckets, times.seconds)
+        histogram = HistogramMetricFamily(f"{PREFIX}_{name}", says, labels=[*node, *LABELS[how_long]])
+        for of, tally in tallies:
+            for (took, labels), times in tally.times.items():
+                if took is how_long:
+                    buckets = list(zip(bounds, times.cumulative(), strict=True))
+                    histogram.add_metric([*of.values(), *labels], buckets, times.seconds)
         yield histogram
 
 
-def _by_folder(name: str, says: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"{PREFIX}_{name}", says, labels=["folder"])
+def _names(samples: Sequence[tuple[Labels, Any]]) -> list[str]:
+    """Return the names of the labels, which all samples have alike."""
+    return list(samples[0][0]) if samples else []
+
+
+def _labelled(name: str, says: str, samples: Sequence[tuple[Labels, float]]) -> Metric:
+    family = GaugeMetricFamily(f"{PREFIX}_{name}", says, labels=_names(samples))
+    for labels, value in samples:
+        family.add_metric(list(labels.values()), value)
+    return family
 
 
 def _gauge(name: str, says: str, value: float) -> Metric:

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from identifai_watch import orders, systemd
+from identifai_watch import __version__, orders, systemd
 from identifai_watch.core.health import Health
 from identifai_watch.core.moment import MOST_SHOWN, Moment
 from identifai_watch.dispatch import Dispatch
@@ -177,6 +177,7 @@ class Vigil:
             "folders": [one.patrol.report() for one in self._intakes.values() if one.folder.name != AD_HOC],
             "settling": sum(one.settling for one in self._intakes.values()),
             "uploading": self._dispatch.uploads.in_flight,
+            "version": __version__,
         }
 
     def _tell_head(self, tx: Transaction, now: datetime) -> None:

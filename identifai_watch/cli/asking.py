@@ -65,13 +65,14 @@ def _stranger(tx: Transaction, config: Config, node: str, path: Path) -> str:
 
 
 def line_at(tx: Transaction, config: Config, node: str, path: Path) -> Line | None:
-    """Return the file that a path stands for, with its analysis; None if the ledger knows none."""
+    """Return the file of this host that a path stands for, with its analysis; None if the ledger knows none."""
     numbers = views.folder_ids(tx, node)
     for name, relative in _readings(config, path):
         found = views.at(tx, numbers[name], relative) if name in numbers else []
         if found:
             return found[0]
-    return next(iter(views.lying_at(tx, os.fsencode(path.absolute()))), None)
+    lying = views.lying_at(tx, os.fsencode(path.absolute()))
+    return next((line for line in lying if config.is_here(line.file.node)), None)
 
 
 def _readings(config: Config, path: Path) -> Iterator[tuple[str, bytes]]:

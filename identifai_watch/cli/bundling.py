@@ -69,7 +69,7 @@ def make_command(
         if ledger is None:
             raise RefusedError("there is no ledger yet, and so nothing to bundle")
         with ledger.read() as tx:
-            lines = gathering.lines_at(tx, place)
+            lines = gathering.lines_at(tx, config, place)
         if not lines:
             raise (
                 gathering.nowhere(config, place)

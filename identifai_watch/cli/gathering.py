@@ -98,14 +98,14 @@ def located(config: Config, path: Path) -> Place:
     return Place(node=config.node.name, absolute=os.fsencode(absolute), folder=root, path=b"")
 
 
-def lines_at(tx: Transaction, place: Place) -> list[Line]:
-    """Return the files that were noticed at, or lie at, a place; the one that stands for it first."""
+def lines_at(tx: Transaction, config: Config, place: Place) -> list[Line]:
+    """Return this host's files that were noticed at, or lie at, a place; the one that stands for it first."""
     numbers = views.folder_ids(tx, place.node)
     found: list[Line] = []
     if place.folder is not None and place.folder.name in numbers:
         found = views.at(tx, numbers[place.folder.name], place.path)
     if not found:
-        found = views.lying_at(tx, place.absolute)
+        found = [line for line in views.lying_at(tx, place.absolute) if config.is_here(line.file.node)]
     for absolute in dict.fromkeys((place.absolute, os.path.realpath(place.absolute))):
         if not found and AD_HOC in numbers:
             found = views.at(tx, numbers[AD_HOC], absolute.lstrip(b"/"))

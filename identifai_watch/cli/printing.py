@@ -13,6 +13,7 @@ from rich.text import Text
 from identifai_watch.cli.paper import Fitting, Framed, safe
 from identifai_watch.core.explaining import PAUSES, REMEDIES, Circumstances, Explanation
 from identifai_watch.core.model import AccountState, Outcome
+from identifai_watch.core.nodes import DOWN, STOPPED, Node
 from identifai_watch.core.report import (
     AD_HOC,
     LIST_COLUMNS,
@@ -34,6 +35,8 @@ COLOURS: Mapping[str, str] = {
     "ok": "green",
     "degraded": "yellow",
     "unavailable": "red",
+    DOWN: "red",
+    STOPPED: "yellow",
     "stuck": "red",
 }
 
@@ -92,8 +95,10 @@ def status(report: Report, now: datetime) -> Framed:
             ]
         ),
         Text(),
-        _folders(report.folders, now),
     ]
+    if report.has_hosts:
+        parts += [_nodes(report.nodes, now), Text()]
+    parts.append(_folders(report.folders, now, has_hosts=report.has_hosts))
     attention = list(_attention(report))
     if attention:
         parts += [Text(), *attention]
@@ -248,11 +253,32 @@ def _counted(numbers: Mapping[Any, int]) -> Text:
     return Text(", ").join(parts)
 
 
-def _folders(folders: Iterable[WatchedFolder], now: datetime) -> Fitting:
-    """Return the folders as a table, or where there is no room for one below each other."""
+def _nodes(nodes: Iterable[Node], now: datetime) -> Fitting:
+    """Return the hosts as a table, or where there is no room for one below each other."""
+    table = _grid("Node", "Health", "Runs since", "Last told", "Settling", "Uploading", "Version")
+    blocks: list[RenderableType] = []
+    for one in nodes:
+        since = _when(one.since, now) if one.is_running else "-"
+        told, health = _when(one.seen_at, now) or "never", Text(one.health, style=COLOURS[one.health])
+        here = " (here)" if one.is_here else ""
+        under_way = f"{one.settling}", f"{one.uploading}"
+        table.add_row(safe(f"{one.name}{here}"), health, since, told, *under_way, one.version or "-")
+        named = safe(f"{one.name}{here}", "bold").append(": ").append_text(health)
+        said = f"settling {one.settling}, uploading {one.uploading}, " if one.is_running else ""
+        blocks += [named, _below(Text(f"{said}last told {told}"))]
+    return Fitting(wide=table, narrow=Group(*blocks))
+
+
+def _grid(*columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
-    for name in ("Folder", "Health", "Noticed by", "Scanned", "Path"):
+    for name in columns:
         table.add_column(name, overflow="fold")
+    return table
+
+
+def _folders(folders: Iterable[WatchedFolder], now: datetime, *, has_hosts: bool) -> Fitting:
+    """Return the folders as a table, or where there is no room for one below each other."""
+    table = _grid("Folder", "Health", "Noticed by", "Scanned", "Path")
     blocks: list[RenderableType] = []
     for one in folders:
         # What a daemon alone knows is told once a minute: a scan may be over that was not told of yet.
@@ -265,8 +291,9 @@ def _folders(folders: Iterable[WatchedFolder], now: datetime) -> Fitting:
             path.append("\n").append_text(safe(f"paused {one.paused}", "yellow"))
         if one.reason is not None and one.reason != NEVER_WATCHED:
             path.append("\n").append_text(safe(one.reason, COLOURS[one.health]))
-        table.add_row(safe(one.name), health, mode, scanned, path)
-        named = safe(one.name, "bold").append(": ").append_text(health)
+        name = one.full_name if has_hosts else one.name
+        table.add_row(safe(name), health, mode, scanned, path)
+        named = safe(name, "bold").append(": ").append_text(health)
         if one.last_scan_at is not None:
             named.append(f", noticed by {mode}, scanned {scanned}")
         blocks += [named, _below(path)]

@@ -133,7 +133,7 @@ def show_command(*, config_path: Path | None, as_json: bool, path: Path) -> None
         if ledger is None:
             raise _unknown(place)
         with ledger.read() as tx:
-            lines = gathering.lines_at(tx, place)
+            lines = gathering.lines_at(tx, config, place)
             if not lines:
                 raise nowhere(config, place) if place.folder is None else _unknown(place)
             document = _document(tx, lines)

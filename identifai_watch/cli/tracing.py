@@ -74,7 +74,8 @@ def _known(config: Config, ledger: Ledger | None, place: Place, now: datetime) -
         return Known(line=None, left=None, around=around)
     with ledger.read() as tx:
         line = next(
-            (line for line in lines_at(tx, place) if line.file.state is not FileState.SUPERSEDED), None
+            (line for line in lines_at(tx, config, place) if line.file.state is not FileState.SUPERSEDED),
+            None,
         )
         number = views.folder_ids(tx, config.node.name).get(name)
         left = None if number is None or line is not None else views.left_at(tx, number, place.path)

@@ -229,6 +229,20 @@ class Config(Section):
         """Return the folder of that name, if there is one."""
         return next((folder for folder in self.folders if folder.name == name), None)
 
+    def is_here(self, node: str) -> bool:
+        """Tell whether what the ledger has of a ``node`` is this host's: all of it where the ledger is a file of one host.
+
+        "" is what several hosts share, and so this one's too if ``folder_of`` knows it.
+        """
+        return self.ledger.path is not None or node in {self.node.name, ""}
+
+    def folder_of(self, node: str, name: str) -> Folder | None:
+        """Return the folder of a ``node`` by its name, if it is configured here; another host's may have the same name."""
+        found = self.folder_named(name)
+        if found is None or not self.is_here(node):
+            return None
+        return found if node or found.shared or self.ledger.path is not None else None
+
 
 def default_ledger(environ: Mapping[str, str]) -> Path:
     """Return where the ledger lies when the configuration does not say: systemd's place, else the user's."""

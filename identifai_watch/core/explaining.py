@@ -84,7 +84,8 @@ class Circumstances:
     there, None if nobody looked. ``trouble`` is why its folder is out of reach. ``purse_empty_until`` is when the
     purse that would pay for its upload has room again; ``ahead`` counts the uploads before it, ``sent_about`` is when
     its own may leave. ``folder_paused`` says by whom, why and until when nothing of its folder is sent. ``backlog_hours``
-    are those that the backlog waits for until ``backlog_opens_at``, None while it may go.
+    are those that the backlog waits for until ``backlog_opens_at``, None while it may go. ``host`` is where it lies if
+    that is not here: what can be done about it by a daemon, ``is_running`` or not, or on a disk, is done there.
     """
 
     now: datetime
@@ -92,6 +93,7 @@ class Circumstances:
     folder: str
     is_running: bool
     account: Account
+    host: str | None = None
     lies_at: str | None = None
     is_there: bool | None = None
     trouble: str | None = None
@@ -329,7 +331,7 @@ def _queued(analysis: Analysis, around: Circumstances) -> Explanation:
         return Explanation(
             state="paused",
             says=f"Nothing of its folder is sent: it is paused {around.folder_paused}.",
-            remedy=f"identifai-watch resume --folder {around.folder}",
+            remedy=f"identifai-watch resume --folder {around.folder}{_of_host(around)}",
         )
     if analysis.backlog and around.backlog_hours is not None:
         return _not_its_hour("sent", around)
@@ -417,8 +419,13 @@ def _asleep(found: Explanation, around: Circumstances) -> Explanation:
     """Add that nothing moves while no daemon runs."""
     if around.is_running:
         return found
-    notes = (*found.notes, "no daemon runs, so nothing happens until one does")
-    return replace(found, until=None, notes=notes, remedy=found.remedy or "identifai-watch run")
+    where = "" if around.host is None else f" on {around.host}"
+    notes = (*found.notes, f"no daemon runs{where}, so nothing happens until one does")
+    return replace(found, until=None, notes=notes, remedy=found.remedy or f"identifai-watch run{where}")
+
+
+def _of_host(around: Circumstances) -> str:
+    return "" if around.host is None else f" --node {around.host}"
 
 
 def _number(count: int, noun: str) -> str:

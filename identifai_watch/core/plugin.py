@@ -58,7 +58,13 @@ def unknown(why: str) -> Check:
 
 def check(report: Report, now: datetime) -> Check:
     """Return how bad things are; everything that is, is said."""
-    found = [*_daemon(report, now), *_account(report, now), *_folders(report), *_files(report)]
+    found = [
+        *_daemon(report, now),
+        *_others(report, now),
+        *_account(report, now),
+        *_folders(report),
+        *_files(report),
+    ]
     found.sort(key=lambda one: -one[0])
     said = tuple(why for _, why in found)
     return Check(
@@ -80,6 +86,22 @@ def _daemon(report: Report, now: datetime) -> _Found:
     return []
 
 
+def _others(report: Report, now: datetime) -> _Found:
+    """Return what is wrong with the other hosts: a dead one can tell nobody itself; one that was stopped is on purpose."""
+    found = _Found()
+    for one in report.nodes:
+        if one.is_here or one.is_retired(now):
+            continue
+        at = "" if one.seen_at is None else f" since {one.seen_at:%Y-%m-%d %H:%M} UTC"
+        if one.is_running and one.seen_at is not None and now - one.seen_at > SILENT_AFTER:
+            found.append((Level.CRITICAL, f"the daemon on {one.name} has not told how it is{at}"))
+        elif not one.is_running and one.ended_at is None:
+            found.append((Level.CRITICAL, f"the daemon on {one.name} is down{at}"))
+        elif not one.is_running:
+            found.append((Level.WARNING, f"the daemon on {one.name} is stopped{at}"))
+    return found
+
+
 def _account(report: Report, now: datetime) -> _Found:
     account, found = report.account, _Found()
     if account.state is AccountState.PAUSED and account.reason is not None:
@@ -97,14 +119,17 @@ def _account(report: Report, now: datetime) -> _Found:
 
 def _folders(report: Report) -> _Found:
     found = _Found()
+    ill = {one.name for one in report.nodes if not one.is_running}  # what they told last holds no longer
     for one in report.folders:
         why = "" if one.reason is None else f": {one.reason}"
-        if one.health == Health.UNAVAILABLE and report.is_running:
-            found.append((Level.CRITICAL, f"folder {one.name} is unavailable{why}"))
-        elif one.health == Health.DEGRADED:
-            found.append((Level.WARNING, f"folder {one.name} is scanned only{why}"))
+        name = one.full_name if report.has_hosts else one.name
+        is_watched = one.node not in ill if one.node else report.is_running
+        if one.health == Health.UNAVAILABLE and is_watched:
+            found.append((Level.CRITICAL, f"folder {name} is unavailable{why}"))
+        elif one.health == Health.DEGRADED and (is_watched or not one.node):
+            found.append((Level.WARNING, f"folder {name} is scanned only{why}"))
         if one.paused is not None:
-            found.append((Level.WARNING, f"folder {one.name} is paused {one.paused}"))
+            found.append((Level.WARNING, f"folder {name} is paused {one.paused}"))
     return found
 
 

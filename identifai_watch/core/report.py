@@ -14,6 +14,7 @@ from identifai_watch.core import gate
 from identifai_watch.core.gate import Limits, Window
 from identifai_watch.core.hours import Hours
 from identifai_watch.core.model import Account, Analysis, AnalysisState, File, FileState, Outcome
+from identifai_watch.core.nodes import Node, node_json
 from identifai_watch.core.sidecar import shown, timestamp
 from identifai_watch.core.tally import Tally
 
@@ -22,13 +23,17 @@ Row = dict[str, Any]
 AD_HOC = "(judge)"
 """The folder of the single files that ``judge`` was given: their paths are relative to ``/``."""
 
+SHARED = ""
+"""The node of what several hosts share."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchedFolder:
     """One folder as its daemon last reported it; ``path``, and ``shown_at``, by which people know it, are safe to print.
 
     ``paused`` says by whom, why and until when nothing of it is sent. ``unheard`` counts the files that scans found and
-    no event had named, ``overflows`` how often the kernel lost events, both since the daemon began.
+    no event had named, ``overflows`` how often the kernel lost events, both since the daemon began. ``node`` is the host
+    whose daemon watches it, "" where there is but one.
     """
 
     name: str
@@ -42,6 +47,12 @@ class WatchedFolder:
     unheard: int = 0
     overflows: int = 0
     shown_at: str | None = None
+    node: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """The name, behind that of its host where there are several."""
+        return f"{self.node}/{self.name}" if self.node else self.name
 
 
 NEVER_WATCHED = "no daemon has watched it yet"
@@ -99,6 +110,10 @@ class Report:
     purse is empty. ``backlog_hours`` are those that the backlog waits for until ``backlog_opens_at``, None while it may go.
     ``rooms`` are the limits that there are, ``oldest_at`` is since when the oldest content waits to be sent, of what is new
     and of the backlog. ``seen_at`` is when a daemon last told how it is, ``tally`` what it counted.
+
+    ``nodes`` are the hosts of a ledger on a server, this one first; empty where the ledger is a file. Then ``folders``
+    are those of all hosts and ``settling`` is the sum of all, while ``is_running``, ``since``, ``seen_at`` and ``tally``
+    stay this host's.
     """
 
     analyses: Mapping[AnalysisState, int]
@@ -122,6 +137,12 @@ class Report:
     oldest_at: tuple[datetime | None, datetime | None] = (None, None)
     seen_at: datetime | None = None
     tally: Tally = field(default_factory=Tally)
+    nodes: tuple[Node, ...] = ()
+
+    @property
+    def has_hosts(self) -> bool:
+        """Whether there is more than this host, so that people are told which one is meant."""
+        return len(self.nodes) > 1
 
 
 def folder(name: str, path: str, reported: Mapping[str, Any] | None) -> WatchedFolder:
@@ -165,7 +186,7 @@ def status_json(report: Report) -> Row:
             "reason": report.account.reason,
             "next_probe_at": timestamp(report.account.next_probe_at),
         },
-        "folders": [asdict(one) | {"last_scan_at": timestamp(one.last_scan_at)} for one in report.folders],
+        "folders": [_folder_json(one) for one in report.folders],
         "backlog": {
             "uploads": report.queue.total,
             "eta_seconds": None if report.eta is None else math.ceil(report.eta.total_seconds()),
@@ -173,7 +194,13 @@ def status_json(report: Report) -> Row:
             "opens_at": timestamp(report.backlog_opens_at),
         },
         "daemon": {"running": report.is_running, "since": timestamp(report.since)},
+        **({"nodes": [node_json(one) for one in report.nodes]} if report.nodes else {}),
     }
+
+
+def _folder_json(one: WatchedFolder) -> Row:
+    said = asdict(one) | {"last_scan_at": timestamp(one.last_scan_at)}
+    return said if one.node else {name: value for name, value in said.items() if name != "node"}
 
 
 def line_json(file: File, analysis: Analysis | None) -> Row:

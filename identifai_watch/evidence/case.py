@@ -12,7 +12,7 @@ from identifai_watch import __version__
 from identifai_watch.config import Config
 from identifai_watch.core import sidecar
 from identifai_watch.core.model import Analysis, File, FileState, Outcome
-from identifai_watch.core.report import AD_HOC, why
+from identifai_watch.core.report import AD_HOC, SHARED, why
 from identifai_watch.core.routing import sidecar_name
 from identifai_watch.core.sidecar import shown
 from identifai_watch.errors import RefusedError
@@ -139,6 +139,8 @@ def _original(config: Config, file: File) -> Original | str:
         return "it changed since it was judged, and what lies there now is another content"
     if file.state is FileState.GONE:
         return "it is not there any more"
+    if not config.is_here(file.node):
+        return f"it lies on the host {shown(file.node)}: identifai-watch bundle there bundles it whole"
     place = place_of(config, file)
     if place is None:
         return f"its folder {file.folder} is not configured any more"
@@ -146,14 +148,19 @@ def _original(config: Config, file: File) -> Original | str:
 
 
 def place_of(config: Config, file: File) -> tuple[bytes, bytes] | None:
-    """Return the directory that a file is opened below, and its path there; None if nobody knows the folder any more."""
+    """Return the directory that a file is opened below, and its path there.
+
+    None if it lies on another host, or nobody knows the folder any more.
+    """
     path = file.path if file.lies_at is None else file.lies_at
+    folder = config.folder_of(file.node, file.folder)
+    if not config.is_here(file.node) or (folder is None and file.node == SHARED):
+        return None
     if path.startswith(b"/"):
         parent, _, name = path.rpartition(b"/")
         return parent or b"/", name
     if file.folder == AD_HOC:
         return b"/", path
-    folder = config.folder_named(file.folder)
     return None if folder is None else (folder.root, path)
 
 

@@ -78,6 +78,10 @@ class Ledger:
         with self._store.read() as connection:
             yield connection
 
+    def alive(self, tx: Transaction, nodes: list[str]) -> set[str]:
+        """Return those of ``nodes`` whose daemon is alive; in a file they are all called by the name of its one host."""
+        return self._store.alive(tx, nodes)
+
     def version(self) -> int | None:
         """Return a number that changes when somebody else left something to do; None if that cannot be told now.
 

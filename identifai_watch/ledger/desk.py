@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from identifai_watch.ledger import closing
-from identifai_watch.ledger.schema import commands, nodes
+from identifai_watch.ledger.schema import SHARED, commands, folders, nodes
 
 _OPEN = (
     sa.select(commands)
@@ -86,6 +86,37 @@ def node_report(tx: sa.Connection, node: str) -> tuple[datetime, dict[str, Any]]
     """Return since when the node's last daemon ran, and what it reported last."""
     found = tx.execute(sa.select(nodes).where(nodes.c.node == node)).first()
     return None if found is None else (found.since, json.loads(found.report))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRow:
+    """What the last daemon of a node told: ``ended_at`` is when it ended as it was meant to, None if it did not."""
+
+    name: str
+    since: datetime
+    seen_at: datetime
+    ended_at: datetime | None
+    report: dict[str, Any]
+
+
+def node_rows(tx: sa.Connection) -> list[NodeRow]:
+    """Return all nodes that ever had a daemon, by name."""
+    return [
+        NodeRow(
+            name=row.node,
+            since=row.since,
+            seen_at=row.seen_at,
+            ended_at=row.ended_at,
+            report=json.loads(row.report),
+        )
+        for row in tx.execute(sa.select(nodes).order_by(nodes.c.node))
+    ]
+
+
+def node_names(tx: sa.Connection) -> set[str]:
+    """Return the names of all hosts that the ledger knows: that had a daemon, or have a folder."""
+    query = sa.union(sa.select(nodes.c.node), sa.select(folders.c.node).where(folders.c.node != SHARED))
+    return set(tx.execute(query).scalars())
 
 
 def sums(tx: sa.Connection, node: str) -> dict[str, Any] | None:

@@ -56,6 +56,9 @@ class Store(Protocol):
     def single(self) -> AbstractContextManager[sa.Connection]:
         """Open a connection on which each statement is one by itself."""
 
+    def alive(self, tx: sa.Connection, nodes: list[str]) -> set[str]:
+        """Return those of ``nodes`` whose daemon is alive."""
+
     def version(self) -> int | None:
         """Return a number that changes when somebody else left something to do; None if that cannot be told now."""
 

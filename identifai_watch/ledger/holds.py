@@ -16,6 +16,7 @@ class Pause:
 
     folder_id: int
     folder: str
+    node: str
     at: datetime
     until: datetime | None
     by: str
@@ -43,6 +44,7 @@ def pauses(tx: sa.Connection) -> list[Pause]:
         Pause(
             folder_id=row.id,
             folder=row.name,
+            node=row.node,
             at=row.paused_at,
             until=row.paused_until,
             by=row.paused_by or "",

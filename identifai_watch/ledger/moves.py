@@ -38,6 +38,7 @@ def _the_same(file: File, which: sa.ColumnElement[bool]) -> sa.Select[Any]:
         .where(
             files.c.analysis_id == file.analysis_id,
             folders.c.name == file.folder,
+            folders.c.node == file.node,
             which,
             files.c.lies_at.is_(None),
             files.c.id != file.id,

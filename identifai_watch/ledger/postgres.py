@@ -588,6 +588,10 @@ class Store:
                 f"the ledger {shown(self.url)} cannot be used now: every connection of this process is in use"
             ) from error
 
+    def alive(self, tx: sa.Connection, nodes: list[str]) -> set[str]:
+        """Return those of ``nodes`` whose daemon holds its lock."""
+        return alive(tx, nodes)
+
     def version(self) -> int | None:
         """Return a number that changes when another node told this one something."""
         return self._watch.version()

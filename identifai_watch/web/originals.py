@@ -19,9 +19,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from identifai_watch import hosts
 from identifai_watch.config import Config
-from identifai_watch.core.model import FileState, Fingerprint, Media
+from identifai_watch.core.model import File, FileState, Fingerprint, Media
 from identifai_watch.core.report import AD_HOC
+from identifai_watch.core.sidecar import shown
 from identifai_watch.folder.look import fingerprint
 from identifai_watch.folder.opening import FolderError, MissingError, open_inside
 from identifai_watch.ledger import lists
@@ -92,12 +94,14 @@ class Place:
 
 
 def place_of(config: Config, line: Line) -> Place | None:
-    """Return where a file lies, if that is a place of the configuration."""
+    """Return where a file lies, if that is a place of the configuration, and on this host."""
     file = line.file
     path = file.path if file.lies_at is None else file.lies_at
+    if hosts.elsewhere(config, file) is not None:
+        return None
     if file.folder == AD_HOC:
         return Place(root=b"/", path=path.lstrip(b"/"))
-    folder = config.folder_named(file.folder)
+    folder = config.folder_of(file.node, file.folder)
     if folder is None:
         return None
     if not path.startswith(b"/"):
@@ -114,6 +118,9 @@ def why_not(config: Config, line: Line) -> str | None:
     file = line.file
     if file.state not in THERE:
         return "It is no longer there."
+    host = hosts.elsewhere(config, file)
+    if host is not None:
+        return f"It lies on the host {shown(host)}: the page there shows it."
     if place_of(config, line) is None:
         return "Its folder is not configured any more."
     if line.analysis is None:
@@ -149,7 +156,7 @@ async def original(request: Request) -> Response:
     place = place_of(page.config(), line)
     if place is None or line.analysis is None or line.file.state not in THERE:
         return Response("It is not shown.\n", 404, media_type="text/plain")
-    within = _granularity(page.config(), line.file.folder)
+    within = _granularity(page.config(), line.file)
     try:
         descriptor = await hands.fetch(
             line.file.folder,
@@ -259,14 +266,14 @@ def _made(page: Page, previews: Previews, line: Line) -> Thumbnail | None:
     file, place = line.file, place_of(page.config(), line)
     if file.sha256 is None or file.media is None or place is None:
         return None
-    within = _granularity(page.config(), file.folder)
+    within = _granularity(page.config(), file)
     return previews.thumbnail(
         file.sha256, file.media, partial(_opened, place, file.fingerprint, within), SOON
     )
 
 
-def _granularity(config: Config, name: str) -> timedelta:
-    folder = config.folder_named(name)
+def _granularity(config: Config, file: File) -> timedelta:
+    folder = config.folder_of(file.node, file.folder)
     return timedelta(0) if folder is None else folder.timestamp_granularity
 
 

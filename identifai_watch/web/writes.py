@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from identifai_watch import orders
+from identifai_watch import hosts, orders
 from identifai_watch.config import Config
 from identifai_watch.core import routing
 from identifai_watch.core.model import Choice, Outcome
@@ -222,7 +222,10 @@ def _about(line: Line) -> str:
 
 def _delivers(config: Config, line: Line) -> str:
     """Say what becomes of a file that is decided, by what its folder does with files."""
-    folder = config.folder_named(line.file.folder)
+    host = hosts.elsewhere(config, line.file)
+    if host is not None:
+        return f"The judgement stands in the ledger, and the daemon on {shown(host)} delivers the file accordingly, as its folder says."
+    folder = config.folder_of(line.file.node, line.file.folder)
     if folder is None:
         return "The judgement stands in the ledger; the folder is not configured any more."
     rules = folder.routing_rules()
