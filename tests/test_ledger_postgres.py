@@ -76,6 +76,7 @@ def tx(ledger: Ledger) -> Iterator[sa.Connection]:
         ("plan_cache_mode", "force_custom_plan"),
         ("enable_seqscan", "off"),
         ("enable_bitmapscan", "off"),
+        ("jit", "off"),
     ],
 )
 def test_every_session_is_safe(ledger: Ledger, setting: str, expected: str) -> None:
@@ -205,7 +206,7 @@ def full(postgres: Cluster) -> str:
     with (postgres.directory / "full.lock").open("a", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         url = postgres.url("full")
-        if not postgres.administer("SELECT FROM pg_database WHERE datname = 'full'"):
+        if not postgres.administer("SELECT 1 FROM pg_database WHERE datname = 'full'"):
             servers.archive(postgres.database("full"), FILES, now=NOW, folders=10, alone=True)
             plans.tell(postgres, url)
     return url

@@ -57,6 +57,7 @@ _SESSION: dict[str, str] = {
     "plan_cache_mode": "force_custom_plan",
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
+    "jit": "off",
     # The server's own watch over a host that vanished: its session, and with it its lock, ends as soon.
     "tcp_keepalives_idle": "4",
     "tcp_keepalives_interval": "2",
