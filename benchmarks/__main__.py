@@ -29,6 +29,8 @@ ROWS = (
     "long_life",
     "commands",
     "idle",
+    "nodes",
+    "fleet",
 )
 """The modules that measure the numbers to reach, each by a function ``measure(*, small)`` that yields figures."""
 

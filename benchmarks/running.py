@@ -31,7 +31,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 class Place:
     """A folder to drop into, a configuration and a ledger in one temporary directory; ``url`` is identifAI's.
 
-    ``api``, ``folder`` and ``more`` add to the configuration, which is without limits and otherwise the default.
+    ``ledger`` is the ledger's address where it lies elsewhere. ``api``, ``folder`` and ``more`` add to the configuration, which is without limits and otherwise the default.
     """
 
     home: Path
@@ -39,6 +39,7 @@ class Place:
     api: dict[str, Any] = field(default_factory=dict)
     folder: dict[str, Any] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)
+    ledger: str = ""
 
     def __post_init__(self) -> None:
         self.drop.mkdir(exist_ok=True)
@@ -51,7 +52,7 @@ class Place:
     @property
     def ledger_url(self) -> str:
         """Where the ledger lies."""
-        return f"sqlite:///{self.home}/ledger.db"
+        return self.ledger or f"sqlite:///{self.home}/ledger.db"
 
     @property
     def log(self) -> Path:

@@ -165,7 +165,7 @@ _STATEMENTS = (
     INSERT INTO files (id, folder_id, parent, name, size, mtime_ns, ctime_ns, inode, noticed_at, state, held, backlog,
                        analysis_id, media, sha256, refusal, rules, duplicate, decision, decided_by, decided_at, outcome,
                        delivered_as, hashed_at, delivered_at, due)
-    SELECT i, CASE WHEN %(alone)s AND i %% 10 > 0 THEN 1 ELSE 1 + i / 10 %% %(folders)s END,
+    SELECT i, CASE WHEN %(alone)s AND i %% 10 > 0 THEN 1 ELSE 1 + (i / 10 + i / 1000) %% %(folders)s END,
            CASE WHEN %(alone)s AND i %% 10 > 0 THEN '' ELSE convert_to(format('%%s/desk-%%s', i / 5000, i %% 7), 'UTF8') END,
            convert_to(CASE WHEN %(alone)s THEN i || '.jpg' ELSE format('IMG_%%s.jpg', lpad(i::text, 9, '0')) END, 'UTF8'),
            200000 + content %% 5000000,
