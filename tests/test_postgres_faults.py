@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
 from identifai_watch.daemon import Daemon
 from identifai_watch.errors import Exit
+from identifai_watch.ledger import Transaction, trail
 from identifai_watch.ledger import postgres as engine
-from identifai_watch.ledger import trail
 from identifai_watch.simulator import Endpoint
 from tests.harness import House, house, wait_for
 from tests.postgres import ROLE, Cluster
@@ -38,9 +39,13 @@ def expel(server: Cluster, url: str) -> None:
     )
 
 
-def assert_all_is_well(home: House, number: int) -> None:
-    """Each file has its sidecar, each content was paid once, no claim and no doubt is left, the chain of history holds."""
-    assert number == len(home.sidecars())
+def assert_all_is_well(number: int, *homes: House) -> None:
+    """Each file has its sidecar, each content was paid once, no claim and no doubt is left, the chain of history holds.
+
+    There are so many files in each of the homes, with the same contents.
+    """
+    assert [number] * len(homes) == [len(home.sidecars()) for home in homes]
+    home = homes[0]
     charges = Counter(submission.sha256 for submission in home.simulator.state.charged)
     assert [1] * number == list(charges.values())
     with home.open_ledger() as ledger:
@@ -158,7 +163,7 @@ def test_a_server_that_does_not_serve_is_waited_for(
             for path in paths:
                 home.sidecar(path)
             wait_for(lambda: is_back(daemon), "it writes and hears again")
-        assert_all_is_well(home, len(paths))
+        assert_all_is_well(len(paths), home)
 
 
 def test_a_server_is_restarted(tmp_path: Path) -> None:
@@ -183,7 +188,7 @@ def test_a_server_is_restarted(tmp_path: Path) -> None:
                     for path in paths:
                         home.sidecar(path)
                     wait_for(lambda: is_back(daemon), "it writes and hears again")
-            assert_all_is_well(home, number)
+            assert_all_is_well(number, home)
 
 
 def _commands_say_so(home: House) -> None:
@@ -193,3 +198,60 @@ def _commands_say_so(home: House) -> None:
         assert Exit.LATER == ended.returncode, ended.stderr
         assert 1 == ended.stderr.count("\n"), ended.stderr
         assert "cannot be used now" in ended.stderr
+
+
+# What another session does in the midst of a round.
+
+
+def crossing(server: Cluster, url: str, tx: Transaction) -> None:
+    """Lock a row that another session waits for, and then wait for one that it has."""
+    tx.exec_driver_sql("SELECT * FROM account FOR UPDATE")
+    has_one = Event()
+
+    def other() -> None:
+        with connected(url.replace(f"{ROLE}@", "postgres@")) as session, session.transaction():
+            session.execute("SET LOCAL deadlock_timeout = '60s'")  # so that it is we who are told
+            session.execute("SELECT * FROM nodes FOR UPDATE")
+            has_one.set()
+            session.execute("SELECT * FROM account FOR UPDATE")
+
+    Thread(target=other).start()
+    assert has_one.wait(20)
+    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+    wait_for(lambda: server.administer(waiting), "the other waits for us")
+    tx.exec_driver_sql("SELECT * FROM nodes FOR UPDATE")
+
+
+def not_serializable(_server: Cluster, _url: str, tx: Transaction) -> None:
+    """Have the server say that this cannot be put in one order with what others do."""
+    tx.exec_driver_sql("DO $$ BEGIN RAISE EXCEPTION 'could not serialize' USING ERRCODE = '40001'; END $$")
+
+
+@pytest.mark.parametrize(
+    ("conflict", "said"), [(crossing, "deadlock detected"), (not_serializable, "could not serialize")]
+)
+def test_a_conflict_in_mid_round(
+    conflict: Callable[[Cluster, str, Transaction], None],
+    said: str,
+    tmp_path: Path,
+    postgres: Cluster,
+    server_ledger: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A round that the server takes back is made anew: what was under way meanwhile is written once, and paid once."""
+    with house(tmp_path, ledger=server_ledger, node="one", api=LIMITS) as home:
+        with home.daemon() as daemon:
+            paths = drop_all(home)
+            met = Event()
+
+            def meet(tx: Transaction) -> None:
+                if not met.is_set():
+                    met.set()
+                    conflict(postgres, server_ledger, tx)
+
+            daemon.shift.workers.tell(meet)
+            for path in paths:
+                home.sidecar(path)
+            assert met.is_set()
+        assert_all_is_well(len(paths), home)
+    assert said in capsys.readouterr().out
