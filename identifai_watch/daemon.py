@@ -22,6 +22,7 @@ from identifai_watch.ledger.desk import Command
 from identifai_watch.lookout import Lookout
 from identifai_watch.places import AD_HOC, ad_hoc_folder, place_of
 from identifai_watch.rest import BUSY_TICK, IDLE_TICK, Rest
+from identifai_watch.shares import Shares
 from identifai_watch.shift import Shift
 from identifai_watch.vigil import Vigil
 from identifai_watch.workers import Arrived, Gather
@@ -68,10 +69,11 @@ class Daemon:
         self._key = key
         self._intakes: dict[int, Intake] = {}
         self._dispatch = dispatch(shift, key, self._intakes, Notices(shift))
-        self._errand = Errand(shift, self._intakes, self._dispatch, give_up=give_up)
-        self._vigil = Vigil(shift, self._intakes, self._dispatch, is_silent=bool(only))
-        self._rest = Rest(shift, self._intakes, self._dispatch)
-        self._lookout = Lookout(shift, self._intakes, self._dispatch.notices)
+        self._shares = Shares(shift, self._intakes)
+        self._errand = Errand(shift, self._intakes, self._shares, self._dispatch, give_up=give_up)
+        self._vigil = Vigil(shift, self._intakes, self._shares, self._dispatch, is_silent=bool(only))
+        self._rest = Rest(shift, self._intakes, self._shares, self._dispatch)
+        self._lookout = Lookout(shift, self._shares, self._dispatch.notices)
         self._arrived: list[Arrived] = []
         self._claims_since = shift.clock()
         self._unbegun_since: datetime | None = None
@@ -183,6 +185,7 @@ class Daemon:
         self._is_to_open = False
         self._unbegun_since = None
         self._is_back()
+        self._shares.confirm()
         shift.workers.launch()
         try:
             self._go_on(is_whole=is_whole)
@@ -207,6 +210,7 @@ class Daemon:
             self._open(tx)
         if self._unbegun_since is not None:
             claims.give_back(tx, self.shift.claimant, self._unbegun_since, self.shift.step())
+        self._mind_shares(tx)
         is_whole = self._is_stirred()
         if is_whole:
             self._whole_round_at = time.monotonic()
@@ -215,6 +219,7 @@ class Daemon:
         self._take_in(tx)
         if is_whole:
             self._obey(tx)
+            self._take_shares(tx)
         for one in self._intakes.values():
             one.tick(tx)
         if is_whole:
@@ -290,6 +295,7 @@ class Daemon:
         for one in self._intakes.values():
             one.close()
         self._intakes.clear()
+        self._shares.close()
         self._dispatch.take_over(dispatch(self.shift, self._key, self._intakes, self._dispatch.notices))
         self._rest.end()
         self._is_to_open = True
@@ -325,6 +331,7 @@ class Daemon:
         if is_written and self._last_words(0.0):
             with suppress(LedgerAwayError, LaterError), shift.ledger.write() as tx:
                 self._dispatch.uploads.log_departures(tx)
+                self._shares.give_up(tx)
                 self._vigil.report(tx, force=True)
                 if is_meant:
                     desk.end_node(tx, shift.ledger.node, shift.clock())
@@ -367,10 +374,35 @@ class Daemon:
             self._errand.targets = [self._take(tx, path) for path in self._only]
             return
         for folder in shift.config.folders:
-            self._watch(tx, folder)
+            self._begin_folder(tx, folder)
         singles = intake.folder(tx, self.shift.ledger.node, AD_HOC)
         if runs.unsettled(tx, [singles.id]):
             self._watch(tx, ad_hoc_folder(), scans=False)
+
+    def _begin_folder(self, tx: Transaction, folder: Folder) -> None:
+        """Watch a folder, or wait until this host has it where several share it."""
+        if folder.shared:
+            self._shares.want(tx, folder)
+        else:
+            self._watch(tx, folder)
+
+    def _mind_shares(self, tx: Transaction) -> None:
+        """Close the shares that another host has by now, before anything is written of them; keep the others."""
+        for number in self._shares.keep(tx):
+            one = self._intakes.pop(number)
+            one.close()
+            self.shift.log.warning("share lost", folder=one.folder.name)
+            self._shares.want(tx, one.folder)
+
+    def _take_shares(self, tx: Transaction) -> None:
+        """Hand on the shares that cannot be reached from here, and watch those that this host comes to have."""
+        for number in self._shares.hand_on(tx):
+            one = self._intakes.pop(number)
+            one.close()
+            self.shift.log.warning("share handed on", folder=one.folder.name, reason=one.patrol.reason)
+            self._shares.want(tx, one.folder, aside=one.patrol.reason)
+        for folder in self._shares.tick(tx):
+            self._watch(tx, folder)
 
     def _watch(self, tx: Transaction, folder: Folder, *, scans: bool = True) -> Intake:
         opened = Intake(self.shift, folder, scans=scans)
@@ -379,9 +411,15 @@ class Daemon:
         return opened
 
     def _take(self, tx: Transaction, path: bytes) -> tuple[int, bytes]:
-        """Take the file at an absolute path first in line; return its folder's number and its path there."""
+        """Take the file at an absolute path first in line; return its folder's number and its path there.
+
+        Raises:
+            LaterError: It lies in a share that another host has.
+        """
         folder, relative = place_of(self.shift.config.folders, path)
         found = next((one for one in self._intakes.values() if one.folder.name == folder.name), None)
+        if found is None and folder.shared:
+            self._shares.take(tx, folder)
         one = found or self._watch(tx, folder, scans=False)
         one.offer(tx, relative, JUDGE_PRIORITY)
         return one.folder_id, relative
@@ -415,11 +453,13 @@ class Daemon:
                 kept = fresh.folder_named(one.folder.name)
                 if one.folder.name != AD_HOC and (kept != one.folder or not same_limits):
                     one.close()
+                    self._shares.give_up(tx, key)
                     del self._intakes[key]
-            running = {one.folder.name for one in self._intakes.values()}
+            self._shares.reload({folder.name: folder for folder in fresh.folders})
+            running = {one.folder.name for one in self._shares.folders}
             for folder in fresh.folders:
                 if folder.name not in running:
-                    self._watch(tx, folder)
+                    self._begin_folder(tx, folder)
             orders.look_now(tx, shift.clock(), shift.chance())
             self._vigil.report(tx, force=True)
 
@@ -447,12 +487,15 @@ class Daemon:
         desk.answered(tx, command.id, {"error": repr(error)}, self.shift.clock())
 
     def _judge(self, tx: Transaction, path: bytes) -> dict[str, Any]:
-        number, relative = self._take(tx, path)
+        try:
+            number, relative = self._take(tx, path)
+        except LaterError as error:
+            return {"error": str(error)}
         return {"folder": self._intakes[number].folder.name, "path": os.fsdecode(relative)}
 
     def _reach(self, name: str) -> dict[str, Any]:
         """Accept what is mounted at a folder's root now, and scan it."""
-        for one in self._intakes.values():
+        for one in self._shares.folders:
             if one.folder.name == name:
                 one.patrol.accept_filesystem()
                 return {"folder": name}

@@ -166,7 +166,9 @@ class _Source:
         """Return the next bytes that may go; that it waits for the disk, and not for the network, is told."""
         most = self._signs.allowed(most)
         if most == 0:
-            raise Cancelled("ended while a brake held it: the daemon stops, or its folder was set up anew")
+            raise Cancelled(
+                "ended while it was sent: the daemon stops, or its folder was set up anew, or is another host's"
+            )
         with self._signs.on_disk():
             block = self._file.read(most)
             self.behind.passed(len(block))

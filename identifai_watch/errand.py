@@ -9,6 +9,7 @@ from identifai_watch.core.model import Account, AccountState, PauseReason
 from identifai_watch.dispatch import Dispatch
 from identifai_watch.intake import Intake
 from identifai_watch.ledger import budget, runs
+from identifai_watch.shares import Shares
 from identifai_watch.shift import Shift
 
 GROWING_PATIENCE = timedelta(seconds=60)
@@ -53,11 +54,18 @@ class Errand:
     """
 
     def __init__(
-        self, shift: Shift, intakes: Mapping[int, Intake], dispatch: Dispatch, *, give_up: timedelta
+        self,
+        shift: Shift,
+        intakes: Mapping[int, Intake],
+        shares: Shares,
+        dispatch: Dispatch,
+        *,
+        give_up: timedelta,
     ) -> None:
         self.targets: list[tuple[int, bytes]] | None = None
         self._shift = shift
         self._intakes = intakes
+        self._shares = shares
         self._dispatch = dispatch
         self._give_up = give_up
         self._unreachable_since: datetime | None = None
@@ -76,7 +84,7 @@ class Errand:
         is_refused = self._is_refused(account, now)
         is_paused = account.state is AccountState.PAUSED
         self._paused_since = (self._paused_since or now) if is_paused else None
-        is_quiet = self._dispatch.is_idle() and not self._is_busy(near, now)
+        is_quiet = self._dispatch.is_idle() and not self._is_busy(near, now) and not self._shares.is_undecided
         if now < self._count_at or not (is_refused or is_quiet) or self._is_telling():
             return None
         self._count_at = now + COUNT_EVERY
@@ -97,6 +105,7 @@ class Errand:
         if left.unpayable:
             return Ending(later="the purse of posts_per_day is empty", growing=growing)
         away = [one.folder.name for key, one in self._intakes.items() if key not in near]
+        away += [one.folder.name for one in self._shares.waiting]
         return Ending(later=f"unavailable: {', '.join(away)}" if away else None, growing=growing)
 
     def _left(self, near: list[int], now: datetime) -> Left:

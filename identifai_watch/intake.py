@@ -53,7 +53,7 @@ class Intake:
 
     def open(self, tx: Transaction) -> None:
         """Begin: what was left alone under other rules is looked at anew."""
-        known = intake.folder(tx, self._shift.ledger.node, self.folder.name)
+        known = intake.folder(tx, self.folder.node_of(self._shift.ledger.node), self.folder.name)
         self.folder_id = self._arrivals.folder_id = known.id
         self._backlog.open(is_known=known.archived_at is not None)
         self.patrol.open(known.id)
@@ -225,7 +225,9 @@ class Intake:
         return True
 
     def _ended(self, tx: Transaction, summary: Summary) -> None:
-        """Take in the end of a full scan."""
+        """Take in the end of a full scan; of one whose folder was closed meanwhile not all was taken in."""
+        if self.patrol.is_closed.is_set():
+            return
         self._backlog.ended(tx, summary, self.patrol.unlisted)
 
     def _moved(self) -> None:

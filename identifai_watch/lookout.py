@@ -9,11 +9,11 @@ from identifai_watch.core.alarms import STUCK_AFTER, WEEK, Alarm, Stuck, Watch
 from identifai_watch.core.model import Account, AccountState
 from identifai_watch.core.sidecar import shown
 from identifai_watch.dispatch import Notices
-from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, budget
 from identifai_watch.ledger import alarms as ledger
 from identifai_watch.notify import Answer
 from identifai_watch.places import AD_HOC
+from identifai_watch.shares import Shares
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
 
@@ -26,9 +26,9 @@ NAMED = 5
 class Lookout:
     """What one shift looks out for. What was told stands in the ledger, so that no restart tells it again."""
 
-    def __init__(self, shift: Shift, intakes: Mapping[int, Intake], notices: Notices) -> None:
+    def __init__(self, shift: Shift, shares: Shares, notices: Notices) -> None:
         self._shift = shift
-        self._intakes = intakes
+        self._shares = shares
         self._notices = notices
         self._looked_at: datetime | None = None
         self._beat_at: datetime | None = None
@@ -69,7 +69,7 @@ class Lookout:
         credits_watch = self._of_credits(tx, known, now)
         if credits_watch is not None:
             yield credits_watch
-        for one in self._intakes.values():
+        for one in self._shares.folders:
             if one.folder.name != AD_HOC:
                 yield one.patrol.watch()
 

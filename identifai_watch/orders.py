@@ -97,7 +97,9 @@ def _carry_out_here(tx: Transaction, shift: Shift, command: Command) -> Answer:
     """Carry an order out without a daemon; what a daemon would do at its next start is written down for it."""
     if command.verb == "reach":
         name = str(command.arguments["folder"])
-        intake.pin(tx, intake.folder(tx, shift.ledger.node, name).id, None)
+        folder, host = shift.config.folder_named(name), shift.ledger.node
+        node = host if folder is None else folder.node_of(host)
+        intake.pin(tx, intake.folder(tx, node, name).id, None, host)
         return {"folder": name}
     return carry_out(tx, command, shift.step())
 

@@ -1,7 +1,8 @@
 """One folder's root and tree: is it there, and what differs from the ledger? Its watch is the sentry's.
 
 ``Patrol`` lives in the loop and decides there; looking at the root, watching and scanning run in threads of the
-folder's own, so that a mount that hangs stops nobody else. What is found is handed on.
+folder's own, so that a mount that hangs stops nobody else. What is found is handed on. Of a folder that another host
+has it looks at the root alone.
 """
 
 import os
@@ -32,7 +33,7 @@ from identifai_watch.folder.rules import Rules
 from identifai_watch.folder.scan import Finding, Summary, Unlisted, scan
 from identifai_watch.folder.watch import Notice
 from identifai_watch.hangs import Hangs
-from identifai_watch.ledger import Transaction, intake
+from identifai_watch.ledger import Transaction, intake, shares
 from identifai_watch.memory import LedgerMemory
 from identifai_watch.sentry import Armed, Mode, Sentry, why_scanned
 from identifai_watch.shift import Shift
@@ -55,6 +56,9 @@ WATCHED_SHARE = 200
 
 LARGE = 20_000
 """Files from which on a tree is large."""
+
+PROOF = 20
+"""So many files that the ledger knows in a share are looked for by a host that never saw it: one of them has to be there."""
 
 FEW_UNLISTED = 3
 """So many directories that cannot be listed are named where the folder is shown; the log names them all."""
@@ -86,9 +90,19 @@ class Findings:
 
 
 class Patrol:
-    """The root and the tree of one folder while the daemon runs."""
+    """The root and the tree of one folder while the daemon runs; the root alone if ``scans`` is False.
 
-    def __init__(self, shift: Shift, folder: Folder, rules: Rules, findings: Findings) -> None:
+    ``until`` is how long this host has a folder that several share, if it is not renewed; None where that is no question.
+    ``watched_by`` is the host that has it, where it is another.
+    """
+
+    def __init__(
+        self, shift: Shift, folder: Folder, rules: Rules, findings: Findings, *, scans: bool = True
+    ) -> None:
+        self.until: datetime | None = None
+        self.watched_by: str | None = None
+        self.looked_at: datetime | None = None
+        self._scans = scans
         self._shift = shift
         self._folder = folder
         self._rules = rules
@@ -133,6 +147,13 @@ class Patrol:
     def is_closed(self) -> Event:
         """Set once the folder is closed, for its threads to see."""
         return self._closed
+
+    def is_ours(self) -> bool:
+        """Tell whether this host may still write into the folder; for any thread.
+
+        A process that stood still, or had no ledger, for as long as its claim holds is not the one that has it any more.
+        """
+        return self.until is None or self._shift.clock() < self.until
 
     @property
     def health(self) -> Health:
@@ -218,6 +239,11 @@ class Patrol:
         self._scan_at = self._shift.clock() + self._retry
         self._retry = min(LAST_RETRY, self._retry * 2)
 
+    def set_aside(self, reason: str, until: datetime) -> None:
+        """Set the folder aside, and look at its root then."""
+        self._become(Unreachable(reason))
+        self._scan_at = until
+
     def hangs(self, running: Running, reason: str) -> None:
         """Set the folder aside until a job that hangs on it makes progress or ends: the root alone may well answer."""
         self._hangs.add(running)
@@ -240,6 +266,7 @@ class Patrol:
             "scan_seconds": round(self._scan_took.total_seconds(), 3),
             "unheard": self.witness.total,
             "overflows": self.witness.overflows,
+            "watched_by": self.watched_by,
         }
 
     def watch(self) -> Watch:
@@ -254,7 +281,8 @@ class Patrol:
 
     def _remark(self) -> str | None:
         """Say why the folder is as it is, and which directories of it cannot be looked into: the first few."""
-        remarks = [why for why in (self.reason, self.sentry.remark) if why is not None]
+        whose = None if self.watched_by is None else f"node {self.watched_by} watches it"
+        remarks = [why for why in (whose, self.reason, self.sentry.remark) if why is not None]
         for path, why in sorted(self.unlisted.items())[:FEW_UNLISTED]:
             remarks.append(f"{os.fsdecode(path) or '.'} cannot be listed: {why}")
         more = len(self.unlisted) - FEW_UNLISTED
@@ -289,6 +317,8 @@ class Patrol:
             root = inspect_root(self._folder.root)
         except FolderError as error:
             return Prepared(root=None, trouble=str(error))
+        if not self._scans:
+            return Prepared(root=root, trouble=self._why_stranger())
         distrust = self._condition.distrust(self._shift.clock())
         return Prepared(root=root, armed=self.sentry.arm(root, distrust))
 
@@ -299,7 +329,9 @@ class Patrol:
         if self._closed.is_set():
             self.close()
             return
-        trouble = found.trouble if found.root is None else self._moved_house(tx, found.root)
+        trouble = found.trouble
+        if found.root is not None and trouble is None:
+            trouble = self._moved_house(tx, found.root)
         if found.root is None or trouble is not None:
             self._is_scanning = False
             self.out_of_reach(trouble or "its root does not answer")
@@ -311,6 +343,12 @@ class Patrol:
         self._retry = FIRST_RETRY
         self._filesystem = found.root.identity
         self.network = found.root.network
+        self.looked_at = self._shift.clock()
+        if not self._scans:
+            self._is_scanning = False
+            self._scan_at = self.looked_at + self._folder.rescan
+            self._become(Reached())
+            return
         if found.armed.unwatchable is not None:
             self._become(Unwatched(found.armed.unwatchable))
         else:
@@ -321,17 +359,34 @@ class Patrol:
 
     def _moved_house(self, tx: Transaction, root: Root) -> str | None:
         """Return what is wrong if the root is on another file system than it was: an empty mount point, say."""
-        pinned = intake.folder(tx, self._shift.ledger.node, self._folder.name).filesystem
+        host = self._shift.ledger.node
+        pinned = intake.pinned(tx, self._folder_id, host)
         accepts, self._accepts_any = self._accepts_any, False
         if pinned == root.identity:
             return None
         if pinned is None or accepts:
-            intake.pin(tx, self._folder_id, root.identity)
+            intake.pin(tx, self._folder_id, root.identity, host)
             self._findings.moved()
             return None
         return (
             f"its root was on {pinned} and is now on {root.identity}; mount it again, or accept the change with "
             f"identifai-watch retry --folder {self._folder.name}"
+        )
+
+    def _why_stranger(self) -> str | None:
+        """Say why the root of a share that this host never saw cannot be it: an empty mount point, say.
+
+        One of the files that are known there has to be seen; where none is known, there is nothing to lose.
+        """
+        with self._shift.ledger.glances() as tx:
+            if self._accepts_any or intake.pinned(tx, self._folder_id, self._shift.ledger.node) is not None:
+                return None
+            known = shares.lying(tx, self._folder_id, PROOF)
+        if not known or any(os.path.lexists(os.path.join(self._folder.root, path)) for path in known):  # noqa: PTH118 - bytes
+            return None
+        return (
+            f"none of the files that other hosts know in it is there, of {len(known)} that were looked for; mount it, "
+            f"or accept it as it is with identifai-watch retry --folder {self._folder.name}"
         )
 
     # The scan.

@@ -7,6 +7,7 @@ from identifai_watch.core.model import AccountState
 from identifai_watch.dispatch import Dispatch
 from identifai_watch.intake import Intake
 from identifai_watch.ledger import budget, claims, dues
+from identifai_watch.shares import Shares
 from identifai_watch.shift import Shift
 
 BUSY_TICK = 0.2
@@ -23,9 +24,12 @@ class Rest:
     ledger: while the loop rests it wakes for that alone, as often as ever, so that an order is carried out at once.
     """
 
-    def __init__(self, shift: Shift, intakes: Mapping[int, Intake], dispatch: Dispatch) -> None:
+    def __init__(
+        self, shift: Shift, intakes: Mapping[int, Intake], shares: Shares, dispatch: Dispatch
+    ) -> None:
         self._shift = shift
         self._intakes = intakes
+        self._shares = shares
         self._dispatch = dispatch
         self._version: int | None = None
         self._until: datetime | None = None
@@ -81,5 +85,6 @@ class Rest:
     def _soon(self) -> list[datetime]:
         """Return when the folders, the questions that the minute's GETs keep waiting, and the notices are due."""
         dues = [one.next_due() for one in self._intakes.values()]
+        dues.append(self._shares.next_due())
         dues += [self._dispatch.polls.opens_at, self._dispatch.notices.due_at]
         return [due for due in dues if due is not None]

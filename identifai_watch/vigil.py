@@ -15,6 +15,7 @@ from identifai_watch.dispatch.stamps import Stamps
 from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, budget, claims, desk, trail
 from identifai_watch.places import AD_HOC
+from identifai_watch.shares import Shares
 from identifai_watch.shift import Shift
 
 RENEW_EVERY = timedelta(seconds=5)
@@ -41,10 +42,17 @@ class Vigil:
     """The housekeeping of one shift; ``is_silent`` is a run over single files, which tells nobody of folders."""
 
     def __init__(
-        self, shift: Shift, intakes: Mapping[int, Intake], dispatch: Dispatch, *, is_silent: bool
+        self,
+        shift: Shift,
+        intakes: Mapping[int, Intake],
+        shares: Shares,
+        dispatch: Dispatch,
+        *,
+        is_silent: bool,
     ) -> None:
         self._shift = shift
         self._intakes = intakes
+        self._shares = shares
         self._dispatch = dispatch
         self._is_silent = is_silent
         self._stamps = Stamps(shift)
@@ -120,7 +128,7 @@ class Vigil:
 
     def status(self) -> str:
         """Return one line for systemd's STATUS."""
-        out = [one.folder.name for one in self._intakes.values() if one.patrol.health is Health.UNAVAILABLE]
+        out = [one.folder.name for one in self._shares.folders if one.patrol.health is Health.UNAVAILABLE]
         news = self._news()
         said = (
             f"{len(self._intakes)} folders, {news['settling']} files settling, {news['uploading']} uploading"
@@ -174,7 +182,7 @@ class Vigil:
     def _news(self) -> dict[str, Any]:
         """Return what other processes cannot read from the ledger's rows."""
         return {
-            "folders": [one.patrol.report() for one in self._intakes.values() if one.folder.name != AD_HOC],
+            "folders": [one.patrol.report() for one in self._shares.folders if one.folder.name != AD_HOC],
             "settling": sum(one.settling for one in self._intakes.values()),
             "uploading": self._dispatch.uploads.in_flight,
             "version": __version__,
@@ -204,7 +212,7 @@ class Vigil:
             since = running.on_disk_since if what == "upload" else running.moved_at
             if what == "" or since is None or time.monotonic() - since < HUNG_AFTER:
                 continue
-            for one in self._intakes.values():
+            for one in self._shares.folders:
                 if one.folder.name == name:
                     one.patrol.hangs(running, f"it has not answered for {HUNG_AFTER:.0f} s ({what})")
 

@@ -209,7 +209,7 @@ def test_retry_wants_one_of_three(home: House) -> None:
 def pinned(home: House, filesystem: str) -> None:
     """Write down that the folder was on another file system."""
     with Ledger(home.ledger_url, node=os.uname().nodename) as ledger, ledger.write() as tx:
-        intake.pin(tx, intake.folder(tx, ledger.node, "drop").id, filesystem)
+        intake.pin(tx, intake.folder(tx, ledger.node, "drop").id, filesystem, ledger.node)
 
 
 def test_another_file_system_is_accepted_without_a_daemon(home: House) -> None:

@@ -215,7 +215,7 @@ def test_an_archive_that_was_not_wholly_listed_is_not_yet_known(tmp_path: Path) 
         scan(daemon)
 
         def unlisted(tx: Transaction) -> list[bool]:
-            rows.pin(tx, one.folder_id, "another")
+            rows.pin(tx, one.folder_id, "another", daemon.shift.ledger.node)
             one._moved()
             one.patrol.unlisted[b"shut"] = "Permission denied"
             one._ended(tx, Summary(files=0, directories=1, unlisted=1))
@@ -238,7 +238,8 @@ def test_what_lies_on_another_file_system_is_an_archive_once_more(tmp_path: Path
         home.sidecar(home.drop / "known.png")
         quiet(daemon)
         one = intake(daemon)
-        in_loop(daemon, lambda tx: rows.pin(tx, one.folder_id, "an empty mount point"))
+        mount = "an empty mount point"
+        in_loop(daemon, lambda tx: rows.pin(tx, one.folder_id, mount, daemon.shift.ledger.node))
         in_loop(daemon, lambda tx: archive.archived(tx, one.folder_id, NOW, 0, is_whole=True))
         picture(home.drop / "archive.png")
         in_loop(daemon, lambda _: one.patrol.rescan())

@@ -313,10 +313,10 @@ def test_a_number_that_no_file_has_is_none(tx: Transaction) -> None:
 
 def test_a_folder_is_one_for_each_node_and_name(tx: Transaction, drop: int) -> None:
     """A folder is known again by its name on its host, and its root is pinned."""
-    intake.pin(tx, drop, "/dev/sda1 (ext4, /)")
+    intake.pin(tx, drop, "/dev/sda1 (ext4, /)", NODE)
     assert (drop, "/dev/sda1 (ext4, /)") == (
         intake.folder(tx, NODE, "drop").id,
-        intake.folder(tx, NODE, "drop").filesystem,
+        intake.pinned(tx, drop, NODE),
     )
     assert intake.folder(tx, "attic", "drop").id != drop
 
@@ -680,7 +680,7 @@ def test_a_held_file_that_one_scan_missed_is_still_held(tx: Transaction, drop: i
 def test_a_folder_on_another_file_system_has_no_archive_yet(tx: Transaction, drop: int) -> None:
     """What lies there was not there when the first scan ended."""
     archive.archived(tx, drop, NOW, 0, is_whole=True)
-    intake.pin(tx, drop, "/dev/sdb1 (ext4, /)")
+    intake.pin(tx, drop, "/dev/sdb1 (ext4, /)", NODE)
     assert intake.folder(tx, NODE, "drop").archived_at is None
 
 

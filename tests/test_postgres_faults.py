@@ -152,7 +152,9 @@ def test_a_server_that_does_not_serve_is_waited_for(
 ) -> None:
     """Nothing is sent while the ledger cannot be written; afterwards all goes on without a restart, and is paid once."""
     limit = "statement_timeout" if fault is all_locked else "lock_timeout"
-    quick = {"lock_timeout": "0", "statement_timeout": "0"} | {limit: "300ms" if limit == "lock_timeout" else "3s"}
+    quick = {"lock_timeout": "0", "statement_timeout": "0"} | {
+        limit: "300ms" if limit == "lock_timeout" else "3s"
+    }
     monkeypatch.setattr(engine, "_SESSION", engine._SESSION | quick)
     with house(tmp_path, ledger=server_ledger, node="one", api=LIMITS) as home:
         with home.daemon() as daemon:

@@ -110,6 +110,7 @@ def test_the_status_document_is_that_of_the_design() -> None:
                 "unheard": 0,
                 "overflows": 0,
                 "shown_at": None,
+                "watched_by": None,
             }
         ],
         "backlog": {"uploads": 12, "eta_seconds": 2, "hours": None, "opens_at": None},
@@ -156,6 +157,7 @@ def test_what_the_daemon_reported_of_a_folder_is_taken_over() -> None:
             "unheard": 2,
             "overflows": 1,
             "shown_at": None,
+            "watched_by": None,
         }
     ]
 

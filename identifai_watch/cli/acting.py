@@ -128,12 +128,12 @@ def release_command(
     above_path, above_json = ctx.obj
     config = load(config_path or above_path)
     with opened(config) as ledger:
-        arguments: dict[str, Any] = {"node": ledger.node, "limit": limit}
+        arguments: dict[str, Any] = {"limit": limit}
         if name is not None:
-            arguments["folder"] = _folder_name(config, name)
+            arguments |= _folder(config, name)
         if newer_than is not None:
             arguments["newer_than"] = newer_than.isoformat()
-        by_folder = _releasable(ledger, newer_than, limit, name)
+        by_folder = _releasable(config, ledger, newer_than, limit, name)
         count = sum(by_folder.values())
         many = f"{files(count)} ({', '.join(f'{shown(one)}: {held:,}' for one, held in by_folder.items())})"
         if dry_run:
@@ -150,19 +150,21 @@ def release_command(
 
 
 def _releasable(
-    ledger: Ledger, newer_than: datetime | None, limit: int | None, name: str | None
+    config: Config, ledger: Ledger, newer_than: datetime | None, limit: int | None, name: str | None
 ) -> dict[str, int]:
     """Count by folder what would be released."""
     with ledger.read() as tx:
-        number = None if name is None else views.folder_ids(tx, ledger.node).get(name, -1)
+        number = None if name is None else views.folder_ids(tx, ledger.node, config.shared).get(name, -1)
         return archive.releasable(tx, folder_id=number, newer_than=newer_than, limit=limit)
 
 
-def _folder_name(config: Config, name: str) -> str:
-    if config.folder_named(name) is None:
+def _folder(config: Config, name: str) -> dict[str, str]:
+    """Return how an order names a folder of the configuration."""
+    found = config.folder_named(name)
+    if found is None:
         known = ", ".join(folder.name for folder in config.folders)
         raise RefusedError(f"there is no folder {name}; configured are {known}")
-    return name
+    return {"folder": name, "node": found.node_of(config.node.name)}
 
 
 # What is sent.
@@ -203,10 +205,10 @@ def pause_command(
     arguments: dict[str, Any] = {"why": why, "until": None if until is None else until.isoformat()}
     what, again = "nothing more is sent", "identifai-watch resume"
     if name is not None:
-        arguments["folder"] = _folder_name(config, name)
+        arguments |= _folder(config, name)
         what, again = f"nothing more of folder {name} is sent", f"{again} --folder {name}"
     with opened(config) as ledger:
-        answer = give(config, ledger, "pause", arguments | {"node": ledger.node})
+        answer = give(config, ledger, "pause", arguments)
     ends = "" if until is None else f" until {until:%Y-%m-%d %H:%M} UTC"
     tell(answer, f"Paused{ends}: {what}, verdicts still come in. {again} goes on.", as_json=as_json)
 
@@ -219,7 +221,7 @@ def resume_command(name: str | None, config_path: Path | None, as_json: bool) ->
     """Send again; a pause that the account itself is in is looked at now."""
     config = load(config_path)
     with opened(config) as ledger:
-        arguments = {} if name is None else {"folder": _folder_name(config, name), "node": ledger.node}
+        arguments = {} if name is None else _folder(config, name)
         answer = give(config, ledger, "resume", arguments)
     tell(answer, _resumed(answer or {}, name), as_json=as_json)
 
@@ -269,11 +271,11 @@ def withdraw_command(
         raise click.UsageError("Say what to withdraw: PATH..., or --folder NAME --state queued.")
     config = load(config_path)
     with opened(config) as ledger:
-        arguments: dict[str, Any] = {"why": why, "node": ledger.node}
+        arguments: dict[str, Any] = {"why": why}
         if name is not None:
             question = f"Everything of folder {name} that waits to be sent is left alone from now on. Go on?"
             confirm(question, yes=yes or not sys.stdin.isatty())
-            arguments["folder"] = _folder_name(config, name)
+            arguments |= _folder(config, name)
         else:
             arguments["files"] = [line.file.id for line in files_at(config, ledger, paths)]
         answer = give(config, ledger, "withdraw", arguments)
@@ -312,7 +314,7 @@ def retry_command(
     config = load(config_path)
     with opened(config) as ledger:
         if name is not None:
-            answer = give(config, ledger, "reach", {"folder": _folder_name(config, name)})
+            answer = give(config, ledger, "reach", _folder(config, name))
             words = f"Whatever file system folder {name} is on now is accepted."
         elif stuck:
             answer = give(config, ledger, "retry", {"stuck": True})

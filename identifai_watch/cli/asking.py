@@ -56,7 +56,7 @@ def files_at(config: Config, ledger: Ledger, paths: Sequence[Path]) -> list[Line
 
 def _stranger(tx: Transaction, config: Config, node: str, path: Path) -> str:
     """Say that the ledger does not know a file, or that it was left alone and why."""
-    numbers = views.folder_ids(tx, node)
+    numbers = views.folder_ids(tx, node, config.shared)
     for name, relative in _readings(config, path):
         left = views.left_at(tx, numbers[name], relative) if name in numbers else None
         if left is not None:
@@ -66,7 +66,7 @@ def _stranger(tx: Transaction, config: Config, node: str, path: Path) -> str:
 
 def line_at(tx: Transaction, config: Config, node: str, path: Path) -> Line | None:
     """Return the file of this host that a path stands for, with its analysis; None if the ledger knows none."""
-    numbers = views.folder_ids(tx, node)
+    numbers = views.folder_ids(tx, node, config.shared)
     for name, relative in _readings(config, path):
         found = views.at(tx, numbers[name], relative) if name in numbers else []
         if found:

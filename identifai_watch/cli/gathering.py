@@ -74,7 +74,7 @@ def check_folder(config: Config, ledger: Ledger | None, name: str | None) -> Non
         return
     if ledger is not None:
         with ledger.read() as tx:
-            if name in views.folder_ids(tx, config.node.name):
+            if name in views.folder_ids(tx, config.node.name, config.shared):
                 return
     known = ", ".join(folder.name for folder in config.folders)
     raise RefusedError(f"there is no folder {name}; configured are {known}")
@@ -100,7 +100,7 @@ def located(config: Config, path: Path) -> Place:
 
 def lines_at(tx: Transaction, config: Config, place: Place) -> list[Line]:
     """Return this host's files that were noticed at, or lie at, a place; the one that stands for it first."""
-    numbers = views.folder_ids(tx, place.node)
+    numbers = views.folder_ids(tx, place.node, config.shared)
     found: list[Line] = []
     if place.folder is not None and place.folder.name in numbers:
         found = views.at(tx, numbers[place.folder.name], place.path)

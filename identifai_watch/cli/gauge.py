@@ -38,7 +38,7 @@ class Reach:
 
 def numbers(tx: Transaction, ledger: Ledger, config: Config) -> list[int]:
     """Return the ledger's numbers of the folders of a configuration."""
-    known = views.folder_ids(tx, ledger.node)
+    known = views.folder_ids(tx, ledger.node, config.shared)
     return [known[folder.name] for folder in config.folders if folder.name in known]
 
 

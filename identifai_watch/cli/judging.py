@@ -220,7 +220,7 @@ def _watched(
 
 def _found(tx: Transaction, ledger: Ledger, target: Target, asked_at: datetime) -> Line | Left | None:
     """Return what became of the file as it is now; None while that is not decided."""
-    number = views.folder_ids(tx, ledger.node).get(target.folder.name)
+    number = _number(tx, ledger, target)
     if number is None:
         return None
     left = views.left_at(tx, number, target.path)
@@ -228,6 +228,12 @@ def _found(tx: Transaction, ledger: Ledger, target: Target, asked_at: datetime) 
         return left
     lines = views.at(tx, number, target.path)
     return lines[0] if lines and _is_settled(lines[0], target) else None
+
+
+def _number(tx: Transaction, ledger: Ledger, target: Target) -> int | None:
+    """Return the number of the folder that a file is judged in, once there is one."""
+    shared = (target.folder.name,) if target.folder.shared else ()
+    return views.folder_ids(tx, ledger.node, shared).get(target.folder.name)
 
 
 def _is_settled(line: Line, target: Target) -> bool:
@@ -259,7 +265,7 @@ _STEPS = {
 
 def _step(tx: Transaction, ledger: Ledger, target: Target) -> str:
     """Say where a file stands that is not done."""
-    number = views.folder_ids(tx, ledger.node).get(target.folder.name)
+    number = _number(tx, ledger, target)
     lines = [] if number is None else views.at(tx, number, target.path)
     account = budget.account(tx)
     if account.state is AccountState.PAUSED:

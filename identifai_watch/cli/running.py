@@ -140,7 +140,8 @@ def release_all(config: Config, ledger: Ledger) -> None:
         held = {name for name, *_ in views.backlog(tx)}
     for folder in config.folders:
         if folder.name in held:
-            give(config, ledger, "release", {"node": ledger.node, "folder": folder.name})
+            where = {"node": folder.node_of(ledger.node), "folder": folder.name}
+            give(config, ledger, "release", where)
 
 
 def secret(config: Callable[[], Config], redaction: logs.Redaction) -> Callable[[], str]:

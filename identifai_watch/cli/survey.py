@@ -199,7 +199,8 @@ def _recognised(ledger: Ledger | None, folder: Folder, found: list[Candidate]) -
     if ledger is None:
         return found
     with ledger.read() as tx:
-        number = views.folder_ids(tx, ledger.node).get(folder.name)
+        shared = (folder.name,) if folder.shared else ()
+        number = views.folder_ids(tx, ledger.node, shared).get(folder.name)
         if number is None:
             return found
         rows = [whereabouts.at_place(tx, number, one.path) for one in found]

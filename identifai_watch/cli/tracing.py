@@ -77,7 +77,7 @@ def _known(config: Config, ledger: Ledger | None, place: Place, now: datetime) -
             (line for line in lines_at(tx, config, place) if line.file.state is not FileState.SUPERSEDED),
             None,
         )
-        number = views.folder_ids(tx, config.node.name).get(name)
+        number = views.folder_ids(tx, config.node.name, config.shared).get(name)
         left = None if number is None or line is not None else views.left_at(tx, number, place.path)
         around = circumstances.gathered(
             tx, config, ledger, line, path=shown(place.absolute), folder=name, now=now

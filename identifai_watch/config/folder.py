@@ -204,6 +204,10 @@ class Folder(Section):
             raise wrong(found)
         return options
 
+    def node_of(self, host: str) -> str:
+        """Return under which node the ledger has this folder on a ``host``: "" is that of what several share."""
+        return "" if self.shared else host
+
     @property
     def root(self) -> bytes:
         """The folder's path as the file system's bytes."""

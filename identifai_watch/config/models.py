@@ -225,6 +225,11 @@ class Config(Section):
             raise ValueError(NO_FOLDER)
         return folders
 
+    @property
+    def shared(self) -> frozenset[str]:
+        """The names of the folders that several hosts share."""
+        return frozenset(folder.name for folder in self.folders if folder.shared)
+
     def folder_named(self, name: str) -> Folder | None:
         """Return the folder of that name, if there is one."""
         return next((folder for folder in self.folders if folder.name == name), None)

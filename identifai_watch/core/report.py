@@ -33,7 +33,8 @@ class WatchedFolder:
 
     ``paused`` says by whom, why and until when nothing of it is sent. ``unheard`` counts the files that scans found and
     no event had named, ``overflows`` how often the kernel lost events, both since the daemon began. ``node`` is the host
-    whose daemon watches it, "" where there is but one.
+    whose daemon watches it, "" where there is but one; ``watched_by`` the node that has it, where several share it and that
+    is another one.
     """
 
     name: str
@@ -48,6 +49,7 @@ class WatchedFolder:
     overflows: int = 0
     shown_at: str | None = None
     node: str = ""
+    watched_by: str | None = None
 
     @property
     def full_name(self) -> str:
@@ -162,6 +164,7 @@ def folder(name: str, path: str, reported: Mapping[str, Any] | None) -> WatchedF
         scan_seconds=reported.get("scan_seconds", 0.0),
         unheard=reported.get("unheard", 0),
         overflows=reported.get("overflows", 0),
+        watched_by=reported.get("watched_by"),
     )
 
 

@@ -118,7 +118,8 @@ class Deliveries:
             self._advance(tx, due.file, Announced())
             return
         then = partial(self._announced, intake, due.file)
-        self._plan(intake, due.file, partial(carrying.announce, self._order(intake, due)), then)
+        do = partial(carrying.announce, self._order(intake, due))
+        self._plan(intake, due.file, partial(_if_ours, intake, do), then)
 
     def _announced(self, intake: Intake, file: File, tx: Transaction, carried: Carried) -> None:
         """Write that it was said; where nothing lies there is nobody to tell, and the scan sees it."""
@@ -138,8 +139,8 @@ class Deliveries:
         under_way, now = self._under_way[intake.folder_id], self._shift.clock()
         room = AT_ONCE - len(under_way)
         for due in claims.claim_orphans(tx, self._shift.claimant, now, intake.folder_id, room, but=under_way):
-            order, file = self._order(intake, due), due.file
-            self._plan(intake, file, partial(carrying.put_aside, order), partial(self._swept, intake, file))
+            do, file = partial(carrying.put_aside, self._order(intake, due)), due.file
+            self._plan(intake, file, partial(_if_ours, intake, do), partial(self._swept, intake, file))
 
     def _swept(self, intake: Intake, file: File, tx: Transaction, trouble: DeliveryError | None) -> None:
         self._under_way[intake.folder_id].discard(file.id)
@@ -182,19 +183,22 @@ class Deliveries:
         items = [(self._order(intake, due), due.file) for due in dues]
         batch: Orders = Batch(items=items)
         label = f"{intake.folder.name}/deliver/{items[0][1].id}"
+        carry = partial(self._carry_in_thread, intake, label)
         self._under_way[intake.folder_id].update(file.id for _, file in items)
         self._shift.workers.plan(
             Job(
                 lane=f"{intake.folder.name}/deliver",
                 label=label,
-                work=partial(batch.run, partial(self._carry_in_thread, label)),
+                work=partial(batch.run, carry),
                 then=partial(self._carried, intake),
                 failed=partial(self._none_carried, intake, batch),
             )
         )
 
-    def _carry_in_thread(self, label: str, item: tuple[Order, File]) -> Carried | Exception:
+    def _carry_in_thread(self, intake: Intake, label: str, item: tuple[Order, File]) -> Carried | Exception:
         self._shift.workers.moved(label)
+        if not intake.patrol.is_ours():
+            return _lost(intake)
         try:
             return carrying.carry(item[0])
         except Exception as error:  # noqa: BLE001 - a bug with one must not keep from us what came of the others
@@ -318,6 +322,17 @@ class Deliveries:
         self._under_way[intake.folder_id].discard(file.id)
         self._shift.bug(error)
         self._postpone(tx, file, f"a bug: {error!r}")
+
+
+def _if_ours(intake: Intake, do: Callable[[], Result]) -> Result | DeliveryError:
+    """Do what writes into a folder, unless another host has it by now."""
+    return do() if intake.patrol.is_ours() else _lost(intake)
+
+
+def _lost(intake: Intake) -> DeliveryError:
+    return DeliveryError(
+        f"another host may have the share {intake.folder.shared} by now", folder_trouble=False
+    )
 
 
 def _wanted(file: File, outcome: Outcome, intake: Intake) -> bytes | None:

@@ -271,6 +271,8 @@ class Uploads:
     def _allowed(self, flight: Flight, most: int) -> int:
         """Wait until some of ``most`` bytes may be read and sent, and return how many; 0 to end it."""
         flight.left_at = flight.left_at or self._shift.clock()
+        if not flight.intake.patrol.is_ours():
+            return 0
         return allowed(
             most,
             (flight.intake.brake, self._brake),

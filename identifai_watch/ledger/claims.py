@@ -16,7 +16,7 @@ from identifai_watch.core.events import Unsent
 from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Media
 from identifai_watch.ledger import reading, rows, work
 from identifai_watch.ledger.reading import Delivery
-from identifai_watch.ledger.schema import Instant, analyses, files
+from identifai_watch.ledger.schema import Instant, analyses, files, folders
 from identifai_watch.ledger.step import Claimant, Step
 from identifai_watch.ledger.work import PRESENT
 
@@ -115,7 +115,7 @@ class Room:
 
 def free(tx: sa.Connection, node: str) -> None:
     """Free the claims of ``node``: they are of a daemon that no longer lives."""
-    for table in (analyses, files):
+    for table in (analyses, files, folders):
         tx.execute(sa.update(table).where(table.c.claimed_by == node).values(work.UNCLAIMED))
 
 

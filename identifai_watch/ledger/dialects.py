@@ -162,6 +162,15 @@ def ring(tx: sa.Connection, nodes: set[str]) -> None:
         postgres.ring(tx, nodes)
 
 
+def alive(tx: sa.Connection, nodes: list[str]) -> set[str]:
+    """Return those of other ``nodes`` whose daemon runs: none in a file, where the one that asks is the only one."""
+    if tx.dialect.name == SQLITE:
+        return set()
+    from identifai_watch.ledger import postgres  # noqa: PLC0415 - as above
+
+    return postgres.alive(tx, nodes)
+
+
 def make(connection: sa.Connection) -> None:
     """Make the tables of a new ledger in the transaction that is open."""
     from identifai_watch.ledger import postgres  # noqa: PLC0415 - as above

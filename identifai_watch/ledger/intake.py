@@ -1,15 +1,17 @@
 """What the folders bring besides whole files: what is left alone, missed, seen again, stirred or let go."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
 from identifai_watch.core.events import Expired, Missed, Seen, Stirred, Superseded
 from identifai_watch.core.model import File, FileState, Fingerprint, Interim
 from identifai_watch.ledger import moves, rows, whereabouts, work
-from identifai_watch.ledger.schema import NO, files, folders, left
+from identifai_watch.ledger.schema import NO, SHARED, files, folders, left, new
 from identifai_watch.ledger.step import Step
 from identifai_watch.ledger.whereabouts import Arrival
 
@@ -31,25 +33,52 @@ class Folder:
 
     id: int
     name: str
-    filesystem: str | None
     archived_at: datetime | None
 
 
 def folder(tx: sa.Connection, node: str, name: str) -> Folder:
-    """Return the folder of that name on ``node``, made if it is new."""
+    """Return the folder of that name on ``node``, made if it is new; ``SHARED`` is the node of what several share."""
     query = sa.select(folders).where(folders.c.node == node, folders.c.name == name)
     found = tx.execute(query).first()
     if found is None:
-        tx.execute(sa.insert(folders).values(node=node, name=name))
+        tx.execute(new(folders).values(node=node, name=name))  # another node may be quicker with a share
         found = tx.execute(query).one()
-    return Folder(id=found.id, name=found.name, filesystem=found.filesystem, archived_at=found.archived_at)
+    return Folder(id=found.id, name=found.name, archived_at=found.archived_at)
 
 
-def pin(tx: sa.Connection, folder_id: int, filesystem: str | None) -> None:
-    """Write down which file system the folder's root is on; what lies on another one was there before the daemon."""
-    tx.execute(
-        sa.update(folders).where(folders.c.id == folder_id).values(filesystem=filesystem, archived_at=None)
-    )
+def pinned(tx: sa.Connection, folder_id: int, host: str) -> str | None:
+    """Return which file system the folder's root was on, as ``host`` sees it: a share each may name in its own way."""
+    found = tx.execute(_PINNED.where(folders.c.id == folder_id)).one()
+    return _pins(found).get(host if found.node == SHARED else "")
+
+
+def pin(tx: sa.Connection, folder_id: int, filesystem: str | None, host: str) -> None:
+    """Write down which file system the folder's root is on; what lies on another one was there before the daemon.
+
+    That a host sees a share for the first time changes nothing in what is known of it.
+    """
+    found = tx.execute(_PINNED.where(folders.c.id == folder_id)).one()
+    pins = _pins(found)
+    values: dict[str, str | None] = {"filesystem": filesystem}
+    if found.node == SHARED:
+        is_first_look = pins.get(host) is None and filesystem is not None
+        kept = {of: told for of, told in (pins | {host: filesystem}).items() if told is not None}
+        values = {"filesystem": json.dumps(kept)}
+        if is_first_look:
+            tx.execute(sa.update(folders).where(folders.c.id == folder_id).values(values))
+            return
+    tx.execute(sa.update(folders).where(folders.c.id == folder_id).values(values | {"archived_at": None}))
+
+
+_PINNED = sa.select(folders.c.node, folders.c.filesystem)
+
+
+def _pins(found: sa.Row[Any, Any]) -> dict[str, str | None]:
+    """Return the file systems that a root was on: of a share, by host."""
+    if found.node != SHARED:
+        return {"": found.filesystem}
+    pins: dict[str, str | None] = json.loads(found.filesystem or "{}")
+    return pins
 
 
 def leave(tx: sa.Connection, arrival: Arrival, reason: str, rules: str, step: Step) -> None:

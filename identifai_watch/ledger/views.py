@@ -3,7 +3,7 @@
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -229,10 +229,14 @@ def left_at(tx: sa.Connection, folder_id: int, path: bytes) -> Left | None:
     return None if found is None else Left(reason=found.reason, left_at=found.left_at)
 
 
-def folder_ids(tx: sa.Connection, node: str) -> dict[str, int]:
-    """Return the numbers of the folders that a host has ever watched, by name, with those that any host may share."""
-    query = sa.select(folders.c.name, folders.c.id).where(folders.c.node.in_([node, SHARED]))
-    return {row.name: row.id for row in tx.execute(query)}
+def folder_ids(tx: sa.Connection, node: str, shared: Collection[str] = ()) -> dict[str, int]:
+    """Return the numbers of the folders that a host has ever watched, by name, with those that any host may share.
+
+    A name that the host had for itself is that folder's, unless it is one of ``shared``, which it shares now.
+    """
+    query = sa.select(folders.c.name, folders.c.id, folders.c.node).where(folders.c.node.in_([node, SHARED]))
+    found = sorted(tx.execute(query), key=lambda row: (row.node == SHARED) == (row.name in shared))
+    return {row.name: row.id for row in found}
 
 
 def lying_at(tx: sa.Connection, path: bytes) -> list[Line]:

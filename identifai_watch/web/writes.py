@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from identifai_watch import hosts, orders
-from identifai_watch.config import Config
+from identifai_watch.config import Config, Folder
 from identifai_watch.core import routing
 from identifai_watch.core.model import Choice, Outcome
 from identifai_watch.core.routing import Action
@@ -101,8 +101,8 @@ async def release(request: Request) -> Response:
     arguments: dict[str, Any] = {"node": page.ledger.node, "limit": int(asked)}
     folder = form.get("folder", "")
     if folder:
-        _known(page.config(), folder)
-        arguments["folder"] = folder
+        known = _known(page.config(), folder)
+        arguments |= {"folder": folder, "node": known.node_of(page.ledger.node)}
     await anyio.to_thread.run_sync(_given, page, request, "release", arguments)
     return RedirectResponse("/now", status_code=303)
 
@@ -143,10 +143,12 @@ def _held(page: Page, folder: str) -> int:
         return lists.held_by_folder(tx).get(folder, 0)
 
 
-def _known(config: Config, folder: str) -> None:
-    if config.folder_named(folder) is None:
+def _known(config: Config, folder: str) -> Folder:
+    found = config.folder_named(folder)
+    if found is None:
         known = ", ".join(one.name for one in config.folders)
         raise RefusedError(f"there is no folder {shown(folder[:100])}; configured are {known}")
+    return found
 
 
 def _asked(request: Request, asked: Asked) -> Response:
