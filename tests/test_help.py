@@ -21,8 +21,8 @@ MANUAL = ROOT / "docs" / "identifai-watch.1"
 NEVER_END = ("run", "simulate", "status --watch", "web")
 """What runs until it is stopped: tests of their own run these."""
 
-ELSEWHERE = ("demo", "init", "notify test", "history stamp")
-"""What takes long, asks on a terminal, or asks for others that are told or that stamp: likewise."""
+ELSEWHERE = ("demo", "init", "notify test", "history stamp", "ledger copy ledger.db")
+"""What takes long, asks on a terminal, or asks for others that are told, that stamp or that serve: likewise."""
 
 
 def commands(group: click.Group, above: str = "") -> Iterator[tuple[str, click.Command]]:

@@ -32,7 +32,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "account": {"id": 1, "state": "ok"},
     "notices": {"uid": "a", "made_at": 1, "kind": "outcome", "document": b""},
     "flows": {"node": "", "state": "{}"},
-    "copying": {"id": 1, "origin": "sqlite:////a.db", "since": 1},
+    "copying": {"id": 1, "origin": "sqlite:////a.db", "since": 1, "digest": b"\x01" * 32},
 }
 """A row of each table that the ledger takes, as an engine keeps it."""
 

@@ -40,7 +40,7 @@ COMMANDS = {
     "history": ("auditing", "List what was done, by whom, and verify that nothing of it was changed."),
     "notify": ("telling", "Try whom is told of verdicts and troubles, and list who still waits."),
     "bundle": ("bundling", "Bundle one file with all that is known of it, and verify such a bundle."),
-    "ledger": ("keeping", "Check, back up, restore, rebuild or prune the ledger."),
+    "ledger": ("keeping", "Check, back up, restore, move, rebuild or prune the ledger."),
     "simulate": ("showing", "Pretend to be identifAI, for tests and trials."),
     "demo": ("demo", "Show it all working, without a key and without a network."),
     "completion": ("completion", "Print the script that completes commands in a shell."),

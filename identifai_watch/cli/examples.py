@@ -102,6 +102,14 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("a copy a day, fourteen of them kept", "ledger backup /mnt/nas --keep 14"),
     ),
     "ledger restore": (("while no daemon runs", "ledger restore /mnt/nas/ledger.db --yes"),),
+    "ledger copy": (
+        (
+            "from a file to a server; cut, it goes on when typed again",
+            "ledger copy ledger.db postgresql+psycopg://db/ledger",
+        ),
+        ("from a backup to a file that is not there yet", "ledger copy /mnt/nas/ledger.db moved.db"),
+        ("are both the same?", "ledger copy --check /mnt/nas/ledger.db moved.db"),
+    ),
     "ledger rebuild": (("what do the sidecars know?", "ledger rebuild --dry-run"),),
     "ledger prune": (("how much is older than a year?", "ledger prune --older-than 52w --dry-run"),),
     "simulate": (

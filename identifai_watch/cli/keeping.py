@@ -1,4 +1,4 @@
-"""``ledger``: is it whole, a copy of it, a copy put back, made anew from sidecars, and relieved of what is old."""
+"""``ledger``: is it whole, a copy of it, put back, taken elsewhere, made anew from sidecars, relieved of what is old."""
 
 import json
 import sys
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,14 +21,14 @@ from identifai_watch.core.lifecycle import Policy
 from identifai_watch.core.sidecar import shown
 from identifai_watch.core.words import files
 from identifai_watch.errors import Exit, LedgerError, RefusedError
-from identifai_watch.ledger import backup, check, history, prune, restore
+from identifai_watch.ledger import backup, check, copy, history, prune, restore
 from identifai_watch.ledger.backup import Tell
 from identifai_watch.ledger.step import Step
 
 
 @click.group("ledger")
 def ledger_command() -> None:
-    """Check, back up, restore, rebuild or prune the ledger."""
+    """Check, back up, restore, move, rebuild or prune the ledger."""
 
 
 def ledger_path(config: Config) -> Path:
@@ -174,6 +175,117 @@ def _progress(what: str) -> Iterator[Tell]:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, pages: bar.update(task, completed=done, total=pages)
+
+
+# Elsewhere.
+
+
+@ledger_command.command("copy")
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@click.option("--check", "is_check", is_flag=True, help="Only compare the two, row by row.")
+@click.option(
+    "--node", help="Whose orders and notices those of a file are; else the configuration's node.name."
+)
+@config_option
+@json_option
+def copy_command(
+    *,
+    source: str,
+    target: str,
+    is_check: bool,
+    node: str | None,
+    config_path: Path | None,
+    as_json: bool,
+) -> int:
+    """Copy the ledger FROM to TO, from a file to a server, back, or to another of its kind, while no daemon runs.
+
+    Each is a file, or an address as in ledger.url. TO holds nothing yet, or an unfinished copy of FROM: cut at any moment,
+    it goes on when the same is typed once more. In the end both are read again and compared, and no daemon starts on TO
+    before that. FROM is left as it is; set ledger.url to TO, for two daemons must not run on two copies.
+    """
+    whence, where = _address(source), _address(target)
+    # A file has no name for its node: it is wanted where rows go into one, or out of it.
+    is_same_kind = ledgers.is_file(whence) == ledgers.is_file(where)
+    name = node or ("" if is_same_kind else load(config_path).node.name)
+    try:
+        with _phases() as tell:
+            if is_check:
+                done = copy.compare(whence, where, node=name, tell=tell)
+            else:
+                done = copy.copy(whence, where, node=name, now=utc_now(), tell=tell)
+    except KeyboardInterrupt:
+        raise click.Abort("" if is_check else f"{copy.GOES_ON[0].upper()}{copy.GOES_ON[1:]}.") from None
+    if as_json:
+        click.echo(json.dumps(_copied(done)))
+    else:
+        _say_copied(done, ledgers.shown(where), is_check=is_check)
+    return Exit.PROBLEMS if done.differences else Exit.OK
+
+
+def _address(given: str) -> str:
+    """Return the address of a ledger that is given as such, or as a file."""
+    return given if "://" in given else f"sqlite:///{Path(given).absolute()}"
+
+
+def _copied(done: copy.Compared) -> dict[str, Any]:
+    """Return what came of a copy, for machines."""
+    return {
+        "ok": not done.differences,
+        "found": done.found,
+        "written": done.written,
+        "tables": {
+            table: {
+                "rows": one.rows,
+                "checksum": one.checksum,
+                "rows_there": other.rows,
+                "checksum_there": other.checksum,
+            }
+            for table, (one, other) in done.sums.items()
+        },
+        "differences": [str(difference) for difference in done.differences],
+        "history_lines": 0 if done.head is None else done.head.lines,
+        "history_head": None if done.head is None else done.head.digest.hex(),
+        "history_gap": None if done.gap is None else done.gap.id,
+        "other_nodes": list(done.others),
+    }
+
+
+def _say_copied(done: copy.Compared, where: str, *, is_check: bool) -> None:
+    """Print what came of a copy."""
+    for difference in done.differences:
+        click.echo(shown(str(difference)))
+    rows = sum(other.rows for _, other in done.sums.values())
+    if not done.differences:
+        before = f", {done.found:,} of them from an earlier run" if done.found else ""
+        click.echo(
+            f"{shown(where)} holds the same, row by row: {rows:,} rows{before}, "
+            f"{0 if done.head is None else done.head.lines:,} lines of history."
+        )
+    if done.others:
+        click.echo(
+            f"Orders and notices of other nodes ({shown(', '.join(done.others))}) are there under their names."
+        )
+    if done.gap is not None:
+        click.echo(f"As before: {check.gap_text(done.gap)}", err=True)
+    if not is_check:
+        click.echo(
+            "Set ledger.url to it and start the daemon; it goes on from there. What was copied is as it was."
+        )
+
+
+@contextmanager
+def _phases() -> Iterator[copy.Tell]:
+    """Give what shows a person at a terminal what is done, and how far it is."""
+    if not sys.stderr.isatty():
+        yield lambda _what, _done, _whole: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and only a terminal needs it
+    from rich.progress import Progress  # noqa: PLC0415 - likewise
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, whole: bar.update(task, description=what, completed=done, total=whole)
 
 
 # After a loss.

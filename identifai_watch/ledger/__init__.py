@@ -19,9 +19,9 @@ from typing import Self
 import sqlalchemy as sa
 
 from identifai_watch.errors import LedgerError, WatchError
-from identifai_watch.ledger import closing, dialects, sqlite
+from identifai_watch.ledger import closing, copying, dialects, sqlite
 from identifai_watch.ledger.closing import part
-from identifai_watch.ledger.dialects import shown
+from identifai_watch.ledger.dialects import is_file, shown
 from identifai_watch.ledger.standing import Standing, standing
 
 REVISION = "0007"
@@ -35,8 +35,8 @@ Transaction = sa.Connection
 class Ledger:
     """One ledger, opened and brought to the schema of this version.
 
-    Raises LedgerError if it was written by a newer version, lies on a network file system or is damaged; it is
-    not touched then. ``copied_to`` is where it lies as it was, if its schema was an older one.
+    Raises LedgerError if it was written by a newer version, lies on a network file system, is damaged, or another is
+    being copied into it; it is not touched then. ``copied_to`` is where it lies as it was, if its schema was an older one.
     """
 
     def __init__(self, url: str, *, node: str) -> None:
@@ -48,6 +48,8 @@ class Ledger:
             if self._store.found != REVISION:
                 self._migrate(self._store.found)
             self._store.check()
+            with self._store.read() as tx:
+                copying.refuse(tx)
         except BaseException:
             self.close()
             raise
@@ -141,4 +143,4 @@ class Ledger:
         self.copied_to = None if made is None else made.path
 
 
-__all__ = ["REVISION", "Ledger", "Standing", "Transaction", "part", "shown", "standing"]
+__all__ = ["REVISION", "Ledger", "Standing", "Transaction", "is_file", "part", "shown", "standing"]

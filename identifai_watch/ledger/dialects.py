@@ -1,9 +1,9 @@
 """Which engine a ledger lies on, and what each does in its own way: the one place that asks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
@@ -102,13 +102,41 @@ def store(url: sa.URL, node: str) -> Store:
     """
     if url.get_backend_name() == SQLITE:
         return sqlite.Store(url, node)
-    try:
+    with _extra():
         from identifai_watch.ledger import postgres  # noqa: PLC0415 - its driver is an extra, and takes its time
+    return postgres.Store(url, node)
+
+
+@contextmanager
+def reserved(url: sa.URL, *, is_read: bool) -> Iterator[tuple[sa.Connection, str | None]]:
+    """Keep daemons from a ledger, and give a connection to it that only reads, or also writes, with its revision.
+
+    The connection begins each transaction by itself. A ledger that is written need not be there yet; one that is read is
+    left as it is.
+
+    Raises:
+        LaterError: A daemon runs on it, or it is being copied already.
+        LedgerError: It cannot be used as it is, or what PostgreSQL needs is not installed.
+    """
+    if url.get_backend_name() == SQLITE:
+        with sqlite.reserved(url, is_read=is_read) as found:
+            yield found
+        return
+    with _extra():
+        from identifai_watch.ledger import postgres  # noqa: PLC0415 - as above
+    with postgres.reserved(url, is_read=is_read) as found:
+        yield found
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    """Say what to install where a library is missing."""
+    try:
+        yield
     except ImportError as error:
         raise LedgerError(
             "ledger.url: PostgreSQL needs the extra: pip install 'identifai-watch[postgres]'"
         ) from error
-    return postgres.Store(url, node)
 
 
 def look(url: sa.URL, node: str) -> tuple[str | None, bool]:
@@ -176,3 +204,17 @@ def make(connection: sa.Connection) -> None:
     from identifai_watch.ledger import postgres  # noqa: PLC0415 - as above
 
     postgres.make(connection)
+
+
+def number_on(tx: sa.Connection, tables: Iterable[sa.Table]) -> None:
+    """Have new rows numbered behind those that were written with numbers of their own, as SQLite does by itself."""
+    if tx.dialect.name != SQLITE:
+        from identifai_watch.ledger import postgres  # noqa: PLC0415 - as above
+
+        postgres.number_on(tx, tables)
+
+
+def bytewise(of: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[Any]:
+    """Have a text sorted and compared byte by byte, as SQLite does by itself."""
+    is_text = isinstance(of.type, sa.Text)
+    return sa.collate(of, "C") if is_text and dialect != SQLITE else of

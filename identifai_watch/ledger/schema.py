@@ -523,11 +523,13 @@ balances = _table(
     sa.Column("credits", sa.REAL().with_variant(sa.Double(), "postgresql"), nullable=False),
 )
 
-# While another ledger is being copied into this one: which, and since when. Nobody else uses it until that is done.
+# While another ledger is being copied into this one: which, since when, and a digest of the state that it was in.
+# Nobody else uses it until that is done.
 copying = _table(
     "copying",
     _id(),
     sa.Column("origin", sa.Text, nullable=False),
     sa.Column("since", Instant, nullable=False),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
     sa.CheckConstraint("id = 1", name="only_one"),
 )

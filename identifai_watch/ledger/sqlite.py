@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from identifai_watch.core import mounts
-from identifai_watch.errors import LedgerAwayError, LedgerError
+from identifai_watch.errors import LaterError, LedgerAwayError, LedgerError
 
 BUSY_TIMEOUT_MS = 10_000
 _PASSING = (
@@ -430,3 +430,42 @@ class Store:
         self._watch.close()
         self.engine.dispose()
         self.lock.release()
+
+
+@contextmanager
+def reserved(url: sa.URL, *, is_read: bool) -> Iterator[tuple[sa.Connection, str | None]]:
+    """Keep daemons from a ledger, and give a connection to it that only reads, or also writes, with its revision.
+
+    Raises:
+        LaterError: A daemon runs on it.
+        LedgerError: It cannot be used as it is.
+    """
+    path = path_of(url)
+    if is_read and not path.is_file():
+        raise LedgerError(f"{path} is no file" if path.exists() else f"there is no ledger at {path}")
+    found = _revision(path) if is_read else prepare(url)
+    made = (
+        sa.create_engine("sqlite://", creator=lambda: reader(path), poolclass=sa.NullPool)
+        if is_read
+        else engine(url)
+    )
+    lock = NodeLock(url)
+    try:
+        if not _is_ours(lock):
+            raise LaterError(
+                f"a daemon runs on {path}, or another copy of it is being made: stop that first "
+                "(systemctl stop identifai-watch)"
+            )
+        with made.connect() as connection:
+            yield connection.execution_options(write=not is_read), found
+    finally:
+        made.dispose()
+        lock.release()
+
+
+def _is_ours(lock: NodeLock) -> bool:
+    """Take the lock; where nothing can be written, nobody else can either, and it is enough that nobody has it."""
+    try:
+        return lock.take()
+    except OSError:
+        return not lock.is_taken()

@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.Column("id", _NUMBER, nullable=False),
         sa.Column("origin", sa.Text(), nullable=False),
         sa.Column("since", _INSTANT, nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.CheckConstraint("id = 1", name=op.f("ck_copying_only_one")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_copying")),
         sqlite_strict=True,
