@@ -5,6 +5,7 @@ Counted are files, kills, faults, and what was lost or charged twice.
 
 import fcntl
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -18,6 +19,10 @@ from tests.postgres import Cluster, shared
 # Six workers import the tests, and the tests start the program: it is all compiled once, also where nothing is to be.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# A run in the background has Ctrl-C ignored, and so would have what the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
