@@ -239,6 +239,23 @@ class House:
 
 
 @contextmanager
+def standing_still(process: "subprocess.Popen[bytes] | Child") -> Iterator[None]:
+    """Give a process no time on any core, as a busy machine does to the one that reads the queue."""
+    process.send_signal(signal.SIGSTOP)
+    threads = Path(f"/proc/{process.pid}/task")
+
+    def stands() -> bool:
+        states = [path.read_text().rpartition(")")[2].split()[0] for path in threads.glob("*/stat")]
+        return set(states) == {"T"}
+
+    wait_for(stands, "none of its threads reads an event any more")
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
 def house(home: Path, script: Script | None = None, **settings: Any) -> Iterator[House]:
     """Build a house with a pretend identifAI that takes only our key."""
     with Simulator(script) as simulator:

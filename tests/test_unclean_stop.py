@@ -4,8 +4,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -18,7 +16,7 @@ from identifai_watch.errors import LedgerError
 from identifai_watch.ledger import Ledger, desk, history, sqlite
 from identifai_watch.ledger.step import Step
 from tests.console import at
-from tests.harness import KEY, House, house, wait_for
+from tests.harness import House, house, wait_for
 from tests.watching import order
 
 CHECKED = "unclean stop, ledger checked"
@@ -102,13 +100,6 @@ def damaged(home: House) -> Path:
     return path
 
 
-def start(home: House) -> "subprocess.CompletedProcess[str]":
-    """Start a daemon that is expected to end by itself."""
-    command = [sys.executable, "-m", "identifai_watch", "run", "--config", str(home.config_path)]
-    around = os.environ | {"IDENTIFAI_API_KEY": KEY}
-    return subprocess.run(command, env=around, capture_output=True, text=True, timeout=60, check=False)
-
-
 def test_a_damaged_ledger_is_refused_until_it_is_repaired(home: House) -> None:
     """After kill -9 and damage the daemon ends with 78 and says what to do; with its backup back it goes on."""
     with home.process() as process:
@@ -117,7 +108,7 @@ def test_a_damaged_ledger_is_refused_until_it_is_repaired(home: House) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
     path = damaged(home)
-    ended = start(home)
+    ended = home.command("run")
     assert 78 == ended.returncode, ended.stderr
     assert f"the ledger {path} is damaged" in ended.stderr
     assert "ledger restore FROM" in ended.stderr

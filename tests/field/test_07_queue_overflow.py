@@ -7,7 +7,6 @@ as the last one took.
 """
 
 import os
-import signal
 import threading
 from datetime import timedelta
 from functools import partial
@@ -19,7 +18,7 @@ from identifai_watch.simulator import Endpoint
 from identifai_watch.workers import Job
 from tests.field.clock import Clock
 from tests.field.seen import said
-from tests.harness import house, wait_for
+from tests.harness import house, standing_still, wait_for
 from tests.watching import in_loop, intake, picture, scan
 
 SELDOM = {"settle_seconds": 0.1, "rescan_seconds": 600.0}
@@ -39,14 +38,10 @@ def test_files_whose_events_were_lost_are_judged_at_once(tmp_path: Path) -> None
         full = [picture(home.drop / "a.png"), picture(home.drop / "b.png")]
         for path in full:
             home.sidecar(path)
-        process.send_signal(signal.SIGSTOP)
-        os.waitid(
-            os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT
-        )  # none of its threads reads an event any more
-        overflow(full)
-        for name in LOST:
-            picture(home.drop / "new" / name)
-        process.send_signal(signal.SIGCONT)
+        with standing_still(process):
+            overflow(full)
+            for name in LOST:
+                picture(home.drop / "new" / name)
         for name in LOST:
             home.sidecar(home.drop / "new" / name)
         assert 1 == len(said(home, "events lost, scanning"))

@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import signal
 import struct
 import subprocess
 from collections import Counter
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from identifai_watch.core.model import FileState
 from tests.console import status_of
-from tests.harness import House, house, wait_for
+from tests.harness import House, house, standing_still, wait_for
 from tests.watching import picture
 
 FILES = 60_000
@@ -64,15 +63,10 @@ def flood(home: House) -> None:
     assert split.returncode == 0
 
 
-@contextmanager
-def standing_still(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Give a process no time on any core, as a busy machine does to the one that reads the queue."""
-    process.send_signal(signal.SIGSTOP)
-    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)  # none of its threads reads an event any more
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGCONT)
+def calmed(home: House) -> Counter[str] | None:
+    """Return how often the log has each event, once it tells that the storm is over."""
+    found = Counter(line["event"] for line in home.logged())
+    return found if found["storm over"] else None
 
 
 def test_what_an_overflow_loses_is_found_by_one_scan(
@@ -97,7 +91,7 @@ def test_what_an_overflow_loses_is_found_by_one_scan(
             wait_for(lambda: delivered(home) == PICTURES, "every picture is delivered")
             wait_for(lambda: scans.so_far() >= 2, "the scan for what was lost")
             assert 2 == scans.so_far()
-            said = Counter(line["event"] for line in home.logged())
+            said = wait_for(lambda: calmed(home), "the storm is over") or Counter()
         known = Counter(line.file.path for line in home.lines())
 
     assert FILES == len(list(home.drop.glob("*.png")))
