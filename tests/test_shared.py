@@ -49,7 +49,8 @@ def holder(home: House) -> str | None:
 
 def status(home: House) -> dict[str, Any]:
     """Return what ``status --json`` says of the share on this node."""
-    [found] = json.loads(home.command("status", "--json").stdout)["folders"]
+    folders = json.loads(home.command("status", "--json").stdout)["folders"]
+    [found] = [one for one in folders if one["node"] == home.node]
     return dict(found)
 
 
