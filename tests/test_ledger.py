@@ -511,6 +511,18 @@ def test_what_moved_away_or_is_gone_is_not_expected(tx: Transaction, drop: int) 
     assert [] == list(tree.parents(tx, drop))
 
 
+def test_another_hosts_copy_is_no_file_that_was_moved(tx: Transaction, drop: int) -> None:
+    """What the desk decided goes with a file inside its folder, not to another host's folder of that name."""
+    file, _ = admitted(tx, drop, b"a.jpg", 1)
+    work.put_decision(tx, file.id, Decision(choice=Choice.HUMAN, reason="ours", by="desk", at=NOW))
+    for _ in range(2):
+        intake.missed(tx, drop, [b"a.jpg"], at())
+    copy, _ = admitted(tx, intake.folder(tx, "elsewhere", "drop").id, b"b.jpg", 1)
+    assert again(tx, copy).decision is None
+    heir, _ = admitted(tx, drop, b"c.jpg", 1)
+    assert again(tx, heir).decision is not None
+
+
 def test_a_path_whose_file_was_moved_is_free_for_another(tx: Transaction, drop: int) -> None:
     """The next photo of that name is a file of its own."""
     file, _ = judged(tx, drop)
