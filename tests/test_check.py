@@ -324,6 +324,17 @@ def test_a_folder_that_is_only_recorded(home: House) -> None:
     assert "can be written" not in ended.out
 
 
+def test_results_of_a_share_go_where_other_hosts_find_them(home: House) -> None:
+    """A destination outside of a folder that hosts share is warned of; one inside is not."""
+    beside = home.home / "beside"
+    beside.mkdir()
+    home.folder = {"shared": "drop", "action": "move", "human": str(beside)}
+    told = said(at(home, "check", "--json"), "warning", "folder drop")
+    assert f"hosts share it, and its results go outside of it: {beside} |" in told
+    home.folder = {"shared": "drop", "action": "move"}
+    assert "hosts share it" not in said(at(home, "check", "--json"), "warning", "folder drop")
+
+
 def test_where_files_go(home: House, elsewhere: Path) -> None:
     """Each destination is tried by renaming the probe there: inside, outside, on another disk, and still to be made."""
     beside = home.home / "beside"

@@ -74,6 +74,7 @@ class FolderLook:
                 all_directories=self.is_watched and self.folder.recursive,
             )
         yield from self._hidden()
+        yield from self._of_all_hosts()
         if self.folder.action is not Action.RECORD:
             yield from self._written(root, progress)
 
@@ -94,6 +95,16 @@ class FolderLook:
             f"its rules hide every picture, video and sound in it: all {found.hidden:,}{of}; the first by: {found.rule}",
             "Change include, exclude, recursive or .identifai-ignore; identifai-watch explain PATH names a file's rule.",
         )
+
+    def _of_all_hosts(self) -> Iterator[Finding]:
+        """Warn of what another host that shares the folder may not have: it delivers there when it takes over."""
+        places = sorted({str(place) for place in self.folder.foreign_places().values()})
+        if self.folder.shared and places:
+            yield warning(
+                self.about,
+                f"hosts share it, and its results go outside of it: {', '.join(map(shown, places))}",
+                "Name places inside the folder, or have the same one at that path on every host.",
+            )
 
     # What is written.
 
