@@ -3,6 +3,8 @@
 They are made in SQL inside the server, past everything that the daemons do.
 """
 
+import random
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -26,6 +28,9 @@ SETTINGS = {
 }
 """Those of a small server that keeps what it commits; all else is PostgreSQL's default."""
 
+ANSWER = 600
+"""Bytes of an answer of the API, compressed."""
+
 NEWEST_WITH_ANSWERS = 0.1
 """The part of the files, the newest, of which the API's answers are still there: ``prune`` forgets older ones."""
 
@@ -41,6 +46,16 @@ def server() -> Iterator[Cluster | None]:
         return
     with cluster:
         yield cluster
+
+
+@contextmanager
+def careless(cluster: Cluster) -> Iterator[None]:
+    """Have the server wait for no disk while much is written to it; at the end all is there."""
+    for statement in ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"):
+        cluster.administer(statement)
+    yield
+    for statement in ("ALTER SYSTEM RESET fsync", "SELECT pg_reload_conf()", "CHECKPOINT"):
+        cluster.administer(statement)
 
 
 def address(url: str) -> str:
@@ -73,6 +88,7 @@ def archive(url: str, files: int, *, now: datetime, folders: int, alone: bool = 
         "answers": int(files * (1 - NEWEST_WITH_ANSWERS)),
         "requests": min(files, 43_200),
         "verdict": _VERDICT,
+        "answer": zlib.compress(random.Random(1).randbytes(ANSWER)),
     }
     with psycopg.connect(address(url), autocommit=True) as connection:
         with connection.transaction():
@@ -81,10 +97,7 @@ def archive(url: str, files: int, *, now: datetime, folders: int, alone: bool = 
                 connection.execute(statement.encode())
             for statement in _STATEMENTS:
                 connection.execute(statement.encode(), values)
-            for table in ("analyses", "files", "folders"):
-                connection.execute(
-                    f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}".encode()
-                )
+            _count_on(connection)
             for statement in whole:
                 connection.execute(statement.encode())
         connection.execute("VACUUM ANALYZE")
@@ -97,11 +110,19 @@ def queue(url: str, contents: int, *, now: datetime) -> None:
     with psycopg.connect(address(url), autocommit=True) as connection:
         for statement in _QUEUE:
             connection.execute(statement.encode(), {"contents": contents, "now": _micros(now)})
+        _count_on(connection)
         connection.execute("VACUUM ANALYZE")
 
 
 def _micros(at: datetime) -> int:
     return (at - EPOCH) // timedelta(microseconds=1)
+
+
+def _count_on(connection: psycopg.Connection) -> None:
+    """Have the numbers of rows go on behind those that were given."""
+    for table in ("analyses", "files", "folders"):
+        sequence = f"pg_get_serial_sequence('{table}', 'id')"
+        connection.execute(f"SELECT setval({sequence}, max(id)) FROM {table}".encode())
 
 
 def _hindrances(connection: psycopg.Connection) -> tuple[list[str], list[str]]:
@@ -197,7 +218,7 @@ _STATEMENTS = (
     """,
     """
     INSERT INTO answers (analysis_id, raw)
-    SELECT id, decode(repeat(encode(sha256, 'hex'), 20), 'hex') FROM analyses
+    SELECT id, %(answer)s FROM analyses
     WHERE state = 'judged' AND id > %(answers)s
     """,
     """
