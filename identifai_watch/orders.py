@@ -146,13 +146,14 @@ def _resume(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer
 def end_pauses(tx: Transaction, step: Step) -> list[str]:
     """End the pauses whose time is over; return what is sent again, in words."""
     ended: list[str] = []
-    if gate.is_over(budget.account(tx), step.now):
+    # Asked once more with its row locked: another host may have ended it, and somebody paused anew since.
+    if gate.is_over(budget.account(tx), step.now) and gate.is_over(budget.locked_account(tx), step.now):
         budget.advance_account(tx, Resumed(), step.now, step.chance)
         history.record(tx, step, "resumed", why="its time is over")
         ended.append("the account")
     for pause in holds.pauses(tx):
-        if pause.until is not None and pause.until <= step.now:
-            holds.resume(tx, pause.folder_id)
+        is_over = pause.until is not None and pause.until <= step.now
+        if is_over and holds.resume(tx, pause.folder_id, over_at=step.now):
             history.record(tx, step, "resumed", folder=pause.folder, why="its time is over")
             ended.append(f"folder {pause.folder}")
     return ended
@@ -192,7 +193,7 @@ def _retry(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
 
 def look_now(tx: Transaction, now: datetime, chance: float) -> Account:
     """Have a paused account probed now, and return it: something may have changed. The operator's pause stays."""
-    account = budget.account(tx)
+    account = budget.locked_account(tx)
     if account.reason is PauseReason.OPERATOR:
         return account
     return budget.advance_account(tx, Resumed(), now, chance)[1]

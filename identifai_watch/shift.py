@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from queue import SimpleQueue
 from threading import Event
@@ -14,7 +14,7 @@ import structlog
 from identifai_watch.brakes import on_the_wall
 from identifai_watch.config import Config
 from identifai_watch.core import polling
-from identifai_watch.core.gate import Limits
+from identifai_watch.core.gate import SPREAD, Limits
 from identifai_watch.core.hours import Local
 from identifai_watch.core.lifecycle import Policy
 from identifai_watch.core.model import Media
@@ -61,8 +61,9 @@ class Shift:
 
     @property
     def limits(self) -> Limits:
-        """The account's limits and the purse, as configured."""
-        return self.config.api.limits
+        """The account's limits and the purse, as configured, and as several hosts keep them together."""
+        limits = self.config.api.limits
+        return replace(limits, spread=SPREAD) if self.ledger.member else limits
 
     def is_backlogs_hour(self) -> bool:
         """Tell whether the backlog may be hashed and sent now; a run over all there is was asked for, and waits for no hour."""

@@ -44,7 +44,7 @@ QUERIES: dict[str, Question] = {
         tx, ME, NOW, folder_ids=[1], room=Room(turns=[True], large=10**8)
     ),
     "claim_polls": lambda tx: claims.claim_polls(tx, ME, NOW, Media.IMAGE, ahead=timedelta(0), limit=50),
-    "due_polls": lambda tx: claims.due_polls(tx, NOW, Media.IMAGE, 50),
+    "due_polls": lambda tx: claims.due_polls(tx, NOW, 50),
     "still_awaited": lambda tx: claims.still_awaited(
         tx, NOW, Media.IMAGE, ahead=timedelta(minutes=1), limit=1000
     ),

@@ -847,13 +847,13 @@ def test_what_is_due_is_counted_without_claiming_it(tx: Transaction, drop: int) 
     assert first.due is not None
     last = first.due + 4 * SECOND
     assert (0, 1) == (
-        claims.due_polls(tx, first.due - SECOND, Media.IMAGE, 50),
-        claims.due_polls(tx, first.due, Media.IMAGE, 50),
+        claims.due_polls(tx, first.due - SECOND, 50)[Media.IMAGE],
+        claims.due_polls(tx, first.due, 50)[Media.IMAGE],
     )
-    assert (5, 3) == (claims.due_polls(tx, last, Media.IMAGE, 50), claims.due_polls(tx, last, Media.IMAGE, 3))
-    assert 0 == claims.due_polls(tx, last, Media.AUDIO, 50)
+    assert (5, 3) == tuple(claims.due_polls(tx, last, most)[Media.IMAGE] for most in (50, 3))
+    assert 0 == claims.due_polls(tx, last, 50)[Media.AUDIO]
     claims.claim_polls(tx, ME, last, Media.IMAGE, ahead=SECOND, limit=2)
-    assert 3 == claims.due_polls(tx, last, Media.IMAGE, 50)
+    assert 3 == claims.due_polls(tx, last, 50)[Media.IMAGE]
     rest = claims.still_awaited(tx, first.due, Media.IMAGE, ahead=3 * SECOND, limit=50)
     assert ["id-2", "id-3"] == [row.identifier for row in rest]
 

@@ -44,7 +44,7 @@ def order(daemon: Daemon, verb: str, **arguments: Any) -> dict[str, Any]:
     """Ask the daemon for something, as a command does, and return its answer."""
     ledger, now = daemon.shift.ledger, daemon.shift.clock()
     with ledger.write() as tx:
-        number = desk.ask(tx, verb, arguments, who="anna", now=now)
+        number = desk.ask(tx, verb, arguments, who="anna", now=now, node=ledger.member)
     daemon.shift.workers.wake()
 
     def answer() -> dict[str, Any] | None:

@@ -82,7 +82,8 @@ class Api(Section):
     @property
     def limits(self) -> gate.Limits:
         """The account's limits and the purse, for the gate."""
-        return gate.Limits(**{name: getattr(self, name) for name in gate.Limits.__dataclass_fields__})
+        names = gate.Limits.__dataclass_fields__.keys() & type(self).model_fields.keys()
+        return gate.Limits(**{name: getattr(self, name) for name in names})
 
     @property
     def upload_rate(self) -> float:

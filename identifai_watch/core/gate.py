@@ -18,6 +18,10 @@ SECOND = timedelta(seconds=1, milliseconds=20)
 MINUTE = timedelta(seconds=60, milliseconds=500)
 DAY = timedelta(days=1)
 
+SPREAD = timedelta(milliseconds=80)
+"""By how much both are wider again where several hosts use the account: from one city a request is longer under way than
+from another. Under 30 posts a minute, which is what limits, that costs a seven-hundredth."""
+
 LIFTED_BY_CREDITS = frozenset({PauseReason.KEY, PauseReason.CREDITS, PauseReason.FLOOR})
 """The pauses that one look at the balance can lift; terms that were not accepted show only in a POST."""
 
@@ -35,7 +39,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The account's limits and the operator's purse, as the configuration has them; 0 means none."""
+    """The account's limits and the operator's purse, as the configuration has them; 0 means none.
+
+    ``spread`` is by how much longer the requests of one host may be under way than those of another.
+    """
 
     posts_per_second: int = 1
     posts_per_minute: int = 30
@@ -44,6 +51,7 @@ class Limits:
     posts_per_day: int = 0
     backlog_share: float = 0.8
     credits_floor: float = 0
+    spread: timedelta = timedelta(0)
 
     def windows(self, method: str) -> tuple[Window, ...]:
         """Return the windows that the requests of ``method`` (GET or POST) have to fit into."""
@@ -52,7 +60,10 @@ class Limits:
             if method == "POST"
             else (self.gets_per_second, self.gets_per_minute)
         )
-        both = (Window(count=per_second, span=SECOND), Window(count=per_minute, span=MINUTE))
+        both = (
+            Window(count=per_second, span=SECOND + self.spread),
+            Window(count=per_minute, span=MINUTE + self.spread),
+        )
         return tuple(window for window in both if window.count > 0)
 
     def purse(self, *, backlog: bool) -> Window | None:
@@ -106,6 +117,11 @@ def may_submit(account: Account, now: datetime, in_flight: int) -> bool:
         probes = account.reason is PauseReason.TERMS and is_due(account.next_probe_at, now)
         return probes and in_flight == 0
     return _is_open(account, now, in_flight)
+
+
+def is_barred(account: Account) -> bool:
+    """Tell whether the account is paused, and no upload is to find out whether it still is."""
+    return account.state is AccountState.PAUSED and account.reason is not PauseReason.TERMS
 
 
 def may_poll(account: Account, now: datetime, in_flight: int) -> bool:

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Lock
 
 from identifai_watch.api import Cancelled
@@ -12,6 +12,15 @@ from identifai_watch.core import gate
 from identifai_watch.errors import LedgerAwayError
 from identifai_watch.ledger import Transaction, budget
 from identifai_watch.shift import Shift
+
+HORIZON = timedelta(seconds=1)
+"""So near to its instant an upload is opened, and one that had to wait for longer looks at the account once more."""
+
+LATE = gate.SPREAD / 2
+"""A request that is later than this takes another instant where several hosts count on them."""
+
+ATTEMPTS = 4
+"""So often at most: a host that is always late goes all the same."""
 
 
 class Departures:
@@ -21,6 +30,8 @@ class Departures:
     """
 
     def __init__(self, shift: Shift) -> None:
+        self.line = 0.0
+        """Seconds that the line of all hosts lasted, as the last upload of ours that joined it found."""
         self._shift = shift
         self._lock = Lock()
         self._waiting: Counter[int] = Counter()
@@ -28,6 +39,7 @@ class Departures:
         self._unwritten: list[budget.Departure] = []
         self._upload_of: ContextVar[int | None] = ContextVar("upload_of", default=None)
         self._backlog: ContextVar[bool] = ContextVar("backlog", default=False)
+        self._reserved: ContextVar[budget.Taken | None] = ContextVar("reserved", default=None)
 
     def waiting(self, folder_ids: Collection[int]) -> int:
         """Return how many uploads of ``folder_ids`` were begun and have not taken their instant."""
@@ -52,6 +64,7 @@ class Departures:
             yield
         finally:
             self._leave()
+            self._reserved.set(None)
             self._upload_of.reset(counted)
             self._backlog.reset(of_backlog)
 
@@ -63,21 +76,64 @@ class Departures:
         if not self._is_limited(method):
             self._note(method)
             return
-        try:
-            with shift.ledger.write() as tx:
-                budget.lock(tx)
-                shift.ledger.look(tx)
-                instant = budget.depart(tx, method, shift.limits, shift.clock(), backlog=self._backlog.get())
-        except LedgerAwayError as error:
-            raise Cancelled(str(error)) from error  # what is not written down is not sent
-        if method == "POST":
-            self._leave()
-        while not shift.stopping.wait(max(0.0, (instant - shift.clock()).total_seconds())):
+        taken = self._reserved.get() if method == "POST" else None
+        self._reserved.set(None)
+        taken = taken or self._take(method)
+        at, attempts = taken.at, 1
+        while not shift.stopping.wait(max(0.0, (at - shift.clock()).total_seconds())):
+            if shift.ledger.member and shift.clock() - taken.at > LATE and attempts < ATTEMPTS:
+                taken = self._take(method, instead_of=taken.id)
+                at, attempts = taken.at, attempts + 1
+                continue
             again_at = self._depart(method)
             if again_at is None:
                 return
-            instant = again_at
+            at = again_at
         raise Cancelled
+
+    def _take(self, method: str, *, instead_of: int | None = None) -> budget.Taken:
+        """Take an instant in the ledger; raise Cancelled if that is away: what is not written down is not sent."""
+        shift = self._shift
+        try:
+            taken = budget.take(
+                shift.ledger,
+                method,
+                shift.limits,
+                shift.clock,
+                backlog=self._backlog.get(),
+                instead_of=instead_of,
+            )
+        except LedgerAwayError as error:
+            raise Cancelled(str(error)) from error
+        if method == "POST":
+            self._leave()
+        return taken
+
+    def reserve(self) -> None:
+        """Take the instant of this thread's next POST and wait until it is near, before anything is opened for it.
+
+        Of several hosts each has an upload in line at any time, however far it is: so none starves. The line may be
+        long. Raises Cancelled if the daemon stops meanwhile, or the account is paused by then.
+        """
+        shift = self._shift
+        if not shift.ledger.member or not self._is_limited("POST"):
+            return
+        taken = self._take("POST")
+        self._reserved.set(taken)
+        self.line = (taken.at - shift.clock()).total_seconds()
+        seconds = (taken.at - HORIZON - shift.clock()).total_seconds()
+        if seconds <= 0:
+            return
+        is_stopped = shift.stopping.wait(seconds)
+        try:
+            with shift.ledger.glances() as look:
+                if not is_stopped and not gate.is_barred(budget.account(look)):
+                    return
+            with shift.ledger.write() as tx:
+                budget.give_back(tx, taken.id)
+        except LedgerAwayError as error:
+            raise Cancelled(str(error)) from error
+        raise Cancelled("the account was paused meanwhile")
 
     def _depart(self, method: str) -> datetime | None:
         """Note that a request leaves now; else return when it may, behind those that left later than they were to."""

@@ -110,10 +110,9 @@ class Polls:
 
     def _turns(self, tx: Transaction, now: datetime) -> Iterator[Turn]:
         """Yield what is due of that which is not being asked for already."""
-        for media in Media:
+        for media, due in claims.due_polls(tx, now, polling.AT_ONCE).items():
             if media not in self._asking:
                 asked = self._asked.get(media, NEVER)
-                due = claims.due_polls(tx, now, media, polling.AT_ONCE)
                 yield Turn(what=media, due=due, asked_at=asked.at, yielded=asked.yielded)
         if HEATMAP not in self._asking:
             asked = self._asked.get(HEATMAP, NEVER)
@@ -239,7 +238,7 @@ class Polls:
             ((has_floor or is_reckoned) and self._is_old(now))
             or (has_floor and self._is_spent(account, uploads))
         )
-        if "balance" not in self._asking and (gate.wants_probe(account, now) or is_wanted):
+        if "balance" not in self._asking and (is_wanted or self._standing.wants_probe(tx, account)):
             self._balance_at, self._begun_at_balance = now, begun
             self._plan(
                 "balance",
@@ -258,6 +257,7 @@ class Polls:
 
     def _balanced(self, tx: Transaction, found: Balance) -> None:
         self._asking.discard("balance")
+        self._standing.end_probe(tx)
         if found.credits is not None:
             self._standing.advance(tx, Healthy())
             self._standing.advance(
@@ -281,6 +281,7 @@ class Polls:
 
     def _balance_failed(self, tx: Transaction, error: Exception) -> None:
         self._asking.discard("balance")
+        self._standing.end_probe(tx)
         self._shift.bug(error)
         self._still_barred(tx, repr(error))
 

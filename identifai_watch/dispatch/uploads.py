@@ -1,12 +1,13 @@
 """Uploads: which content goes next, when it may go, and what came of it."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
 from identifai_watch import duties
-from identifai_watch.api import Api
+from identifai_watch.api import Api, Cancelled
 from identifai_watch.brakes import Brake, allowed
 from identifai_watch.candidates import BIG
 from identifai_watch.core import gate
@@ -27,7 +28,7 @@ from identifai_watch.core.model import AccountState, Analysis, File
 from identifai_watch.core.moment import Doing, Motion
 from identifai_watch.core.tally import Took
 from identifai_watch.dispatch import missing
-from identifai_watch.dispatch.departures import Departures
+from identifai_watch.dispatch.departures import HORIZON, Departures
 from identifai_watch.dispatch.standing import Standing
 from identifai_watch.duties import Sent, Signs
 from identifai_watch.intake import Intake
@@ -36,14 +37,14 @@ from identifai_watch.places import Place
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
 
-HORIZON = timedelta(seconds=1)
-"""A request is begun when its instant is at most this far ahead: a newer file must not wait behind it for long."""
-
 AHEAD = 4
 """Where nothing limits the posts so many times the slots are begun: a thread that is done has the next one at hand."""
 
 QUICK = timedelta(seconds=2)
 """So lately an answer must have come for uploads to be handed out ahead."""
+
+LEAST_LINE = 0.5
+"""Seconds that a line is taken to last at least."""
 
 OLDEST_EVERY = 4
 """One upload in so many takes the content that has waited longest, so that nothing starves."""
@@ -70,6 +71,11 @@ class Flight:
     def label(self) -> str:
         """What its job is called."""
         return f"{self.file.folder}/upload/{self.analysis.id}"
+
+    @property
+    def is_in_line(self) -> bool:
+        """Whether it has not left yet."""
+        return self.left_at is None and self.landed_at is None
 
     def close(self) -> None:
         """Note that it is about to be completed; called in its thread."""
@@ -113,6 +119,7 @@ class Uploads:
         self._held_back = 0
         self._why_back: AccountEvent | None = None
         self._brake = Brake(lambda: shift.config.api.upload_rate)
+        self._turn, self._turned_at = 0.0, time.monotonic()
 
     @property
     def in_flight(self) -> int:
@@ -152,11 +159,16 @@ class Uploads:
         ``in_flight`` are the other requests under way: while the network is in doubt, one at a time finds out.
         """
         self.log_departures(tx)
+        turned_at = time.monotonic()
+        self._turn, self._turned_at = turned_at - self._turned_at, turned_at
         paused = {pause.folder_id for pause in holds.pauses(tx)}
         reachable = [key for key, one in self._intakes.items() if _is_near(one) and key not in paused]
         room = self._room(tx, reachable, in_flight) if reachable else 0
         if room > 0:
-            self._begin(tx, self._claim(tx, reachable, room))
+            claimed = self._claim(tx, reachable, room)
+            if claimed and budget.account(tx).state is AccountState.PAUSED:
+                self._standing.take_probe(tx)
+            self._begin(tx, claimed)
 
     def _room(self, tx: Transaction, reachable: list[int], in_flight: int) -> int:
         """Return how many uploads may begin now: slots, what the gate lets through, and instants within the horizon."""
@@ -164,6 +176,12 @@ class Uploads:
         account, now = budget.account(tx), shift.clock()
         if not gate.may_submit(account, now, self.in_flight + in_flight):
             return 0
+        if (
+            account.state is AccountState.PAUSED
+        ):  # the upload is the probe: of all hosts one at a time sends it
+            account = budget.locked_account(tx)
+            if not gate.may_submit(account, now, self.in_flight + in_flight):
+                return 0
         windows = shift.limits.windows("POST")
         # Where nothing keeps them waiting, and they get through, more are handed out: no thread waits for the loop then.
         # Each folder has threads of its own: of several, more than there are slots would go at once.
@@ -172,7 +190,18 @@ class Uploads:
         slots = shift.config.api.uploads * (AHEAD if is_quick else 1) - self.in_flight
         if account.holds or account.state is AccountState.PAUSED:
             slots = min(slots, 1)
-        return min(slots, instants_left(tx, shift, "POST", self._departures.waiting(reachable), slots))
+        waiting = self._departures.waiting(reachable)
+        left = instants_left(tx, shift, "POST", waiting, slots)
+        if shift.ledger.member:
+            left = max(left, self._in_line() - sum(flight.is_in_line for flight in self._near()))
+        return min(slots, left)
+
+    def _in_line(self) -> int:
+        """Return how many uploads are to be in line behind those of other hosts: as many as keep a place there.
+
+        One, where the next is begun before the line is through; a host whose ledger is far takes longer for that.
+        """
+        return 1 + int(2 * self._turn / max(self._departures.line, LEAST_LINE))
 
     def _claim(self, tx: Transaction, reachable: list[int], room: int) -> list[tuple[Analysis, File]]:
         """Claim the contents whose turn it is, within the purse and the slots for large files."""
@@ -244,6 +273,10 @@ class Uploads:
             event = Unsent("identifAI turned away the one before it", counts=False)
             return Sent(reading=Reading(event=event, account=self._why_back), sent_name="", ref_id=None)
         with self._departures.upload(intake.folder_id, backlog=flight.analysis.backlog):
+            try:
+                self._departures.reserve()
+            except Cancelled as end:
+                return Sent(reading=Reading(event=Unsent(str(end) or "cancelled")), sent_name="", ref_id=None)
             sent = duties.upload(
                 self._api,
                 flight.analysis,
@@ -289,6 +322,7 @@ class Uploads:
         shift = self._shift
         step = shift.step()
         events = {flight.analysis.id: _event_of(sent) for flight, sent in landed}
+        self._standing.end_probe(tx)
         after = work.advance_all(tx, events, step, shift.claimant)
         if any(isinstance(event, Uploaded | Refused) for event in events.values()):
             self._standing.terms_hold(tx)

@@ -10,11 +10,11 @@ transaction. How a ledger is kept over the years stands in ``backup``, ``restore
 and ``trail``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import sqlalchemy as sa
 
@@ -22,6 +22,7 @@ from identifai_watch.errors import LedgerError, WatchError
 from identifai_watch.ledger import closing, copying, dialects, sqlite
 from identifai_watch.ledger.closing import part
 from identifai_watch.ledger.dialects import is_file, shown
+from identifai_watch.ledger.schema import Statement
 from identifai_watch.ledger.standing import Standing, standing
 
 REVISION = "0007"
@@ -68,10 +69,28 @@ class Ledger:
         """Look at the time that every node goes by, for ``clock`` to tell it from now on."""
         self._store.look(tx)
 
+    @property
+    def moment(self) -> str | None:
+        """What a statement calls now, in microseconds and in the engine's words; None where it is told that as ``now``.
+
+        By a server's clock, and later by as much as its answer is under way: what it says is not past when it is here.
+        """
+        return self._store.moment
+
+    def brief(self, statements: Sequence[Statement], clock: Callable[[], datetime]) -> Sequence[Any]:
+        """Carry out statements, whose values are literals, as one transaction; return the one row of the last.
+
+        On a server they go there together: what they lock is held for no longer than they take there. Elsewhere the last
+        is told what ``clock`` tells by then.
+        """
+        return self._store.brief(statements, clock)
+
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """Open a transaction that may write: all of it is kept, or nothing."""
-        with self._store.write() as connection, closing.gathered(connection, self.node):
+        # A daemon knows what it did itself; what a command of its own host did it has to be told.
+        us = self.node if self.lock.is_mine else None
+        with self._store.write() as connection, closing.gathered(connection, us):
             yield connection
 
     @contextmanager

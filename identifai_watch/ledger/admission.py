@@ -17,7 +17,7 @@ from identifai_watch.core.model import (
     Media,
 )
 from identifai_watch.ledger import history, intake, moves, reading, rows, schema, whereabouts, work
-from identifai_watch.ledger.schema import analyses
+from identifai_watch.ledger.schema import analyses, files
 from identifai_watch.ledger.step import Step
 from identifai_watch.ledger.whereabouts import Arrival
 
@@ -29,6 +29,7 @@ _EDITIONS = (
     .with_for_update(key_share=True)
 )
 _QUEUE = schema.new(analyses)
+_HAD = sa.select(files.c.analysis_id).where(files.c.analysis_id.in_(reading.IDS)).distinct()
 UNFITTED = ""
 """The kind of bytes of an analysis that was rebuilt from a sidecar, until a file of its content is admitted."""
 
@@ -144,18 +145,23 @@ def _queue(
     """Return the newest analysis of each content, queued if there is none, and the first file of those that are new."""
     known = _newest(tx, whole)
     first: dict[Content, bytes] = {}
-    values: list[dict[str, Any]] = []
+    queued: dict[Content, dict[str, Any]] = {}
     for arrival, content in whole:
         found = known.get(content)
         if content not in first and (found is None or found.mime == UNFITTED):
             first[content] = arrival.path
             if found is None:
-                values.append(_queued(arrival, content))
+                queued[content] = _queued(arrival, content)
             else:
                 _fitted(tx, found, arrival, content)
-    if values:
-        tx.execute(_QUEUE, values)
-    return (_newest(tx, whole) if first else known), first
+    if queued:
+        # In one order by whoever does, or two hosts that have the same contents would each wait for the other.
+        made = tx.execute(_QUEUE, sorted(queued.values(), key=lambda one: one["sha256"])).rowcount
+        known = _newest(tx, whole)
+        if made < len(queued):  # another host was as quick with some of them: its files are the first
+            had = set(tx.execute(_HAD, {"ids": [known[content].id for content in queued]}).scalars())
+            first = {content: path for content, path in first.items() if known[content].id not in had}
+    return (_newest(tx, whole) if first and not queued else known), first
 
 
 def _newest(tx: sa.Connection, whole: Sequence[tuple[Arrival, Content]]) -> dict[Content, Analysis]:

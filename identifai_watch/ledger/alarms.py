@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from identifai_watch.core.alarms import Alarm
 from identifai_watch.core.model import AnalysisState, File, FileState, Outcome
-from identifai_watch.ledger import rows
+from identifai_watch.ledger import rows, schema
 from identifai_watch.ledger.schema import alarms, analyses, balances, files
 
 BALANCES_KEPT = timedelta(days=400)
@@ -75,7 +75,7 @@ def named(tx: sa.Connection, numbers: Collection[int]) -> list[File]:
 def note_balance(tx: sa.Connection, left: float, now: datetime) -> None:
     """Write down the credits that are left, and forget what nobody will ask for any more."""
     tx.execute(sa.delete(balances).where(sa.or_(balances.c.at < now - BALANCES_KEPT, balances.c.at >= now)))
-    tx.execute(sa.insert(balances).values(at=now, credits=left))
+    tx.execute(schema.new(balances).values(at=now, credits=left))
 
 
 def balances_since(tx: sa.Connection, since: datetime) -> list[tuple[datetime, float]]:

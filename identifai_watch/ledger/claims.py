@@ -81,13 +81,27 @@ _ORPHANS = (
 )
 _AWAITED = sa.select(*rows.ANALYSIS_COLUMNS).where(
     analyses.c.state == AnalysisState.AWAITING,
-    analyses.c.media == sa.bindparam("kind"),
     _is_free(analyses, _NOW),
     analyses.c.due <= sa.bindparam("until", type_=Instant),
 )
-_STILL_AWAITED = _AWAITED.order_by(analyses.c.due).limit(_MOST).with_for_update(**_SKIP)
-_DUE_POLLS = sa.select(sa.func.count()).select_from(
-    _AWAITED.with_only_columns(analyses.c.id).limit(_MOST).subquery()
+_STILL_AWAITED = (
+    _AWAITED.where(analyses.c.media == sa.bindparam("kind"))
+    .order_by(analyses.c.due)
+    .limit(_MOST)
+    .with_for_update(**_SKIP)
+)
+_DUE_POLLS: sa.CompoundSelect[Any] = sa.union_all(
+    *(
+        sa.select(
+            sa.literal_column(f"'{media}'").label("media"), sa.func.count().label("number")
+        ).select_from(
+            _AWAITED.with_only_columns(analyses.c.id)
+            .where(analyses.c.media == sa.literal_column(f"'{media}'"))
+            .limit(_MOST)
+            .subquery()
+        )
+        for media in Media
+    )
 )
 _HEATMAPS = (
     sa.select(*rows.ANALYSIS_COLUMNS)
@@ -201,10 +215,10 @@ def claim_uploads(
     return [(rows.analysis(row), read_from[number]) for number, row in picked.items()]
 
 
-def due_polls(tx: sa.Connection, now: datetime, media: Media, limit: int) -> int:
-    """Count the awaiting analyses of one kind that are due and that nobody asks for, up to ``limit``."""
-    values = {"now": now, "until": now, "kind": media, "most": limit}
-    return int(tx.execute(_DUE_POLLS, values).scalar_one())
+def due_polls(tx: sa.Connection, now: datetime, limit: int) -> dict[Media, int]:
+    """Count the awaiting analyses of each kind that are due and that nobody asks for, up to ``limit``."""
+    values = {"now": now, "until": now, "most": limit}
+    return {Media(row.media): row.number for row in tx.execute(_DUE_POLLS, values)}
 
 
 def claim_polls(

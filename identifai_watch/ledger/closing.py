@@ -4,9 +4,10 @@ Where several hosts write, one at a time may add to the chain. So the lines of a
 its very end, when nothing is left to wait for: nobody waits for the chain longer than a commit takes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 
@@ -16,28 +17,42 @@ from identifai_watch.ledger.schema import folders
 
 _KEY = "identifai_watch"
 
+Found = TypeVar("Found")
+Note = Callable[[sa.Connection], object]
+"""Writes what is to be written last."""
+
 
 @dataclass(slots=True)
 class _Last:
-    """What is left to do: lines of history in their order, and folders of which files wait for their nodes."""
+    """What is left to do: lines of history in their order, and folders of which files wait for their nodes.
+
+    ``noted`` is written behind all else, for the row is one that every host wants; ``known`` is what was read already.
+    """
 
     told: list[Entry] = field(default_factory=list)
+    noted: dict[str, Note] = field(default_factory=dict)
+    known: dict[str, Any] = field(default_factory=dict)
     stirred: set[int] = field(default_factory=set)
     nodes: set[str] = field(default_factory=set)
 
 
 @contextmanager
-def gathered(tx: sa.Connection, node: str) -> Iterator[None]:
-    """Gather what is to be done last while the block lasts, then do it; nothing of that if it raises."""
+def gathered(tx: sa.Connection, us: str | None) -> Iterator[None]:
+    """Gather what is to be done last while the block lasts, then do it; nothing of that if it raises.
+
+    ``us`` is the node that need not be told of it.
+    """
     info = tx.info  # kept: a connection that is lost meanwhile does not even give this
     last = info[_KEY] = _Last()
     try:
         yield
+        if last.stirred or last.nodes:
+            dialects.ring(tx, (_nodes_of(tx, last.stirred) | last.nodes) - {us})
         if last.told:
             dialects.chain(tx)
             trail.append(tx, last.told)
-        if last.stirred or last.nodes:
-            dialects.ring(tx, (_nodes_of(tx, last.stirred) | last.nodes) - {node})
+        for write in last.noted.values():
+            write(tx)
     finally:
         info.pop(_KEY, None)
 
@@ -56,6 +71,7 @@ def part(tx: sa.Connection) -> Iterator[None]:
         except BaseException:
             if last is not None:
                 del last.told[told:]
+                last.known.clear()
             raise
 
 
@@ -66,6 +82,35 @@ def tell(tx: sa.Connection, entries: Sequence[Entry]) -> None:
         trail.append(tx, entries)
     else:
         last.told += entries
+
+
+def note(tx: sa.Connection, name: str, write: Note) -> None:
+    """Have something written behind all else, the last of a ``name`` alone; at once in a transaction that gathers nothing.
+
+    It must wait for nobody: the chain is ours by then.
+    """
+    last: _Last | None = tx.info.get(_KEY)
+    if last is None:
+        write(tx)
+    else:
+        last.noted[name] = write
+
+
+def once(tx: sa.Connection, name: str, read: Callable[[sa.Connection], Found]) -> Found:
+    """Return what was read in this transaction under a ``name``; it is read once, where the transaction gathers anything."""
+    last: _Last | None = tx.info.get(_KEY)
+    if last is None:
+        return read(tx)
+    if name not in last.known:
+        last.known[name] = read(tx)
+    return cast("Found", last.known[name])
+
+
+def forget(tx: sa.Connection, name: str) -> None:
+    """Have something read anew: it is another by now, or nobody else can change it from now on."""
+    last: _Last | None = tx.info.get(_KEY)
+    if last is not None:
+        last.known.pop(name, None)
 
 
 def stir(tx: sa.Connection, *, folder_ids: set[int] | None = None, node: str | None = None) -> None:

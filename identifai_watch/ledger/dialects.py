@@ -1,6 +1,6 @@
 """Which engine a ledger lies on, and what each does in its own way: the one place that asks."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from identifai_watch.errors import LedgerError
 from identifai_watch.ledger import sqlite
+from identifai_watch.ledger.schema import Statement
 
 SQLITE, POSTGRES = "sqlite", "postgresql"
 
@@ -21,6 +22,10 @@ class Lock(Protocol):
 
     def take(self) -> bool:
         """Take the lock for as long as this process lives; return False if another daemon has it."""
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this thread took the lock."""
 
     def is_taken(self) -> bool:
         """Tell whether a daemon, of this process or of another, holds the lock."""
@@ -43,6 +48,13 @@ class Store(Protocol):
     @property
     def clock(self) -> Callable[[], datetime]:
         """What all nodes take the time from."""
+
+    @property
+    def moment(self) -> str | None:
+        """What a statement calls now, in microseconds and in the engine's words; None where it has to be told."""
+
+    def brief(self, statements: Sequence[Statement], clock: Callable[[], datetime]) -> Sequence[Any]:
+        """Carry out statements as one transaction, as short as can be; return the one row of the last."""
 
     def look(self, tx: sa.Connection) -> None:
         """Look at the time that every node goes by."""

@@ -17,7 +17,9 @@ def new_edition(tx: sa.Connection, file: File, step: Step) -> Analysis | None:
     """
     if file.analysis_id is None:
         return None
-    old = reading.analysis(tx, file.analysis_id)
+    # Locked before anything is looked at: of two who ask for it at once, the second finds the edition of the first.
+    [locked] = reading.rows_of(tx, reading.ANALYSES_TO_ADVANCE, [file.analysis_id])
+    old = rows.analysis(locked)
     latest = _latest_edition(tx, old)
     if old.state not in SETTLED or latest.state not in SETTLED:
         return None

@@ -31,10 +31,12 @@ def pause(
     tx.execute(sa.update(folders).where(folders.c.id == folder_id).values(values))
 
 
-def resume(tx: sa.Connection, folder_id: int) -> bool:
-    """Let the files of a folder be sent again; return whether it was paused."""
+def resume(tx: sa.Connection, folder_id: int, *, over_at: datetime | None = None) -> bool:
+    """Let the files of a folder be sent again, if its pause is ``over_at`` then or unless told; return whether it was."""
     nothing = dict.fromkeys(("paused_at", "paused_until", "paused_by", "paused_why"))
     is_paused = sa.and_(folders.c.id == folder_id, folders.c.paused_at.is_not(None))
+    if over_at is not None:
+        is_paused &= folders.c.paused_until <= over_at
     return tx.execute(sa.update(folders).where(is_paused).values(nothing)).rowcount > 0
 
 

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from identifai_watch.core.events import Expired, Missed, Seen, Stirred, Superseded
 from identifai_watch.core.model import File, FileState, Fingerprint, Interim
-from identifai_watch.ledger import moves, rows, whereabouts, work
-from identifai_watch.ledger.schema import NO, SHARED, files, folders, left, new
+from identifai_watch.ledger import moves, rows, schema, whereabouts, work
+from identifai_watch.ledger.schema import NO, SHARED, files, folders, left
 from identifai_watch.ledger.step import Step
 from identifai_watch.ledger.whereabouts import Arrival
 
@@ -41,7 +41,9 @@ def folder(tx: sa.Connection, node: str, name: str) -> Folder:
     query = sa.select(folders).where(folders.c.node == node, folders.c.name == name)
     found = tx.execute(query).first()
     if found is None:
-        tx.execute(new(folders).values(node=node, name=name))  # another node may be quicker with a share
+        tx.execute(
+            schema.new(folders).values(node=node, name=name)
+        )  # another node may be quicker with a share
         found = tx.execute(query).one()
     return Folder(id=found.id, name=found.name, archived_at=found.archived_at)
 

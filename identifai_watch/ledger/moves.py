@@ -28,7 +28,7 @@ def mind_move_to(tx: sa.Connection, heir: File, step: Step) -> None:
 
 
 def _the_same(file: File, which: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Return the query for the other files of a intake.folder that are this very file under another name, the latest first.
+    """Return the query for the other files of a host's folder that are this very file under another name, the latest first.
 
     It is the same one if it has the same content, size and time, and the same inode where there is one.
     """

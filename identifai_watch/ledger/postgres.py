@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ from sqlalchemy.exc import TimeoutError as PoolExhaustedError
 from sqlalchemy.pool import NullPool
 
 from identifai_watch.errors import LaterError, LedgerAwayError, LedgerError
-from identifai_watch.ledger.schema import EPOCH
+from identifai_watch.ledger.schema import EPOCH, Statement
 
 DRIVER = "postgresql+psycopg"
 
@@ -91,6 +91,9 @@ RETAKE_SECONDS = 3.0
 
 LOOK_EVERY = 1.0
 """Seconds after which the daemon looks at the server's clock again."""
+
+ON_THE_WAY = 3_000
+"""Microseconds by which an answer may be later than the quickest ones were."""
 
 _DRIFT = 200e-6
 """By how much a host's clock may run faster or slower than the server's, as a part of the time that passes."""
@@ -319,6 +322,13 @@ class Clock:
         return EPOCH + timedelta(seconds=now + ahead)
 
     @property
+    def unsure(self) -> float:
+        """By how many seconds the instant may be wrong: half of what an answer of the server takes."""
+        with self._lock:
+            now = _seconds()
+            return min((one.unsure_at(now) for one in self._samples), default=0.0)
+
+    @property
     def age(self) -> float:
         """How many seconds ago somebody looked last."""
         with self._lock:
@@ -339,7 +349,8 @@ class Clock:
         return EPOCH + timedelta(microseconds=micros)
 
 
-_CLOCK = sa.text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+_MICROS = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+_CLOCK = sa.text(f"SELECT {_MICROS}")
 
 
 def _seconds() -> float:
@@ -563,6 +574,37 @@ class Store:
     def look(self, tx: sa.Connection) -> None:
         """Look at the server's clock."""
         self.clock.look(tx)
+
+    @property
+    def moment(self) -> str:
+        """What a statement calls now, in microseconds: the server's instant, and later by what its answer takes."""
+        late = round(self.clock.unsure * 1e3) * 1_000 + ON_THE_WAY
+        return f"({_MICROS} + {late})"
+
+    def brief(self, statements: Sequence[Statement], _clock: Callable[[], datetime]) -> Sequence[Any]:
+        """Carry out statements as one transaction, in one message: each sees what was committed before it began."""
+        said = [
+            str(one.compile(dialect=self.engine.dialect, compile_kwargs={"literal_binds": True}))
+            for one in statements
+        ]
+        with self.single() as connection:
+            raw = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+            try:
+                with raw.cursor() as cursor:
+                    # Several statements cannot be prepared, which a driver does with what it is told often.
+                    cursor.execute(";".join(said).encode(), prepare=False)
+                    while cursor.nextset():
+                        pass
+                    [row] = cursor.fetchall()
+                    return cast("Sequence[Any]", row)
+            except psycopg.Error as error:
+                if raw.closed:
+                    connection.invalidate()
+                if is_passing(error):
+                    raise LedgerAwayError(
+                        f"the ledger {shown(self.url)} cannot be used now: {_said(error)}"
+                    ) from error
+                raise
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:

@@ -6,10 +6,12 @@ is bytes. What an engine does in its own way is left to its module (``sqlite``, 
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import TypeDecorator
 
 from identifai_watch.core.model import (
@@ -29,6 +31,15 @@ _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """Of numbers, sizes and instants: SQLite knows one integer, and makes numbers for that type's name alone."""
 
 
+Statement = sa.Select[Any] | UpdateBase
+"""What asks something of a ledger, or changes it."""
+
+
+def micros(at: datetime) -> int:
+    """Return the number that stands for an instant."""
+    return (at - EPOCH) // timedelta(microseconds=1)
+
+
 class Instant(TypeDecorator[datetime]):
     """An aware UTC datetime, kept as microseconds since 1970."""
 
@@ -37,7 +48,7 @@ class Instant(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:  # noqa: ARG002 - the base class's signature
         """Return the microseconds that stand for ``value``."""
-        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
+        return None if value is None else micros(value)
 
     def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002 - the base class's signature
         """Return the instant that ``value`` stands for."""
@@ -72,8 +83,11 @@ def _leaving_out(element: _New, compiler: SQLCompiler, **options: object) -> str
 
 
 def new(table: sa.Table) -> sa.Insert:
-    """Return the statement that inserts rows of ``table``, but those of which there is one already."""
-    return _New(table).inline()
+    """Return the statement that inserts rows of ``table``, but those of which there is one already.
+
+    The result's ``rowcount`` says how many were inserted.
+    """
+    return _New(table).inline().execution_options(preserve_rowcount=True)
 
 
 YES: sa.ColumnElement[bool] = sa.literal_column("1", Flag())

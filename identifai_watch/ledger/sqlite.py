@@ -4,7 +4,7 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from identifai_watch.core import mounts
 from identifai_watch.errors import LaterError, LedgerAwayError, LedgerError
+from identifai_watch.ledger.schema import Statement, micros
 
 BUSY_TIMEOUT_MS = 10_000
 _PASSING = (
@@ -339,6 +340,11 @@ class NodeLock:
         file.close()
         return False
 
+    @property
+    def is_mine(self) -> bool:
+        """Whether this process has the lock."""
+        return self._file is not None
+
     def is_taken(self) -> bool:
         """Tell whether a daemon, of this process or of another, holds the lock."""
         if self._file is not None:
@@ -377,6 +383,19 @@ class Store:
     def clock(self) -> datetime:
         """Return the instant: all processes of a host have one clock."""
         return datetime.now(UTC)
+
+    @property
+    def moment(self) -> None:
+        """What a statement calls now: what it is told."""
+        return
+
+    def brief(self, statements: Sequence[Statement], clock: Callable[[], datetime]) -> Sequence[Any]:
+        """Carry out statements as one transaction; return the one row of the last, which is told what ``clock`` tells."""
+        *first, last = statements
+        with self.write() as tx:
+            for statement in first:
+                tx.execute(statement)
+            return tx.execute(last, {"now": micros(clock())}).one()
 
     def look(self, _tx: sa.Connection) -> None:
         """Do nothing: nobody else's clock counts."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from identifai_watch.ledger import schema
 from identifai_watch.ledger.schema import stamps
 from identifai_watch.ledger.trail import Head
 
@@ -39,19 +40,20 @@ def want(tx: sa.Connection, head: Head, now: datetime) -> bool:
     known = sa.select(stamps.c.id).where(stamps.c.digest == head.digest)
     if tx.execute(known).first() is not None:
         return False
-    tx.execute(sa.delete(stamps).where(_NOT_YET))
+    tx.execute(sa.delete(stamps).where(_NOT_YET, stamps.c.digest != head.digest))
     values = {"history_id": head.id, "lines": head.lines, "digest": head.digest}
-    tx.execute(sa.insert(stamps).values(**values, asked_at=now, due=now))
-    return True
+    # Every host wants the day's head, at the same midnight.
+    return tx.execute(schema.new(stamps).values(**values, asked_at=now, due=now)).rowcount > 0
 
 
 def take(tx: sa.Connection, now: datetime, until: datetime) -> Stamp | None:
     """Return the head whose turn it is to be stamped; should nothing come of that, it is due again at ``until``."""
-    found = tx.execute(sa.select(stamps).where(_NOT_YET, stamps.c.due <= now)).first()
+    is_due = sa.and_(_NOT_YET, stamps.c.due <= now)
+    found = tx.execute(sa.select(stamps).where(is_due)).first()
     if found is None:
         return None
-    tx.execute(sa.update(stamps).where(stamps.c.id == found.id).values(due=until))
-    return _stamp(found)
+    taken = tx.execute(sa.update(stamps).where(stamps.c.id == found.id, is_due).values(due=until))
+    return _stamp(found) if taken.rowcount else None  # else another host was quicker
 
 
 def stamped(tx: sa.Connection, digest: bytes, *, answer: bytes, authority: str, stamped_at: datetime) -> None:
