@@ -50,22 +50,18 @@ class Compared:
 
 @dataclass(slots=True)
 class _Ends:
-    """Both ledgers, with daemons kept from them: connections, addresses for people, and what the node is called in each."""
+    """Both ledgers, with daemons kept from them: connections, addresses for people, and what the node is called in each.
+
+    ``tables`` are as they are read from the one and written into the other.
+    """
 
     origin: sa.Connection
     target: sa.Connection
+    tables: list[tuple[Plain, Plain]]
     names: tuple[str, str]
     renaming: Renaming | None
     revision: str | None
     others: list[str]
-
-    def plain(self) -> Iterator[tuple[Plain, Plain]]:
-        """Iterate over the tables, as they are read from the one and written into the other."""
-        for table in TABLES:
-            yield (
-                Plain(table, self.origin.dialect.name, self.renaming),
-                Plain(table, self.target.dialect.name),
-            )
 
 
 def copy(source: str, target: str, *, node: str, now: datetime, tell: Tell) -> Compared:
@@ -128,7 +124,9 @@ def _both(source: str, target: str, node: str, *, is_written: bool = True) -> It
             copying.refuse(origin)
             others = _others(origin, names[0], node, renaming)
         with dialects.reserved(urls[1], is_read=not is_written) as (other, found):
-            yield _Ends(origin, other, names, renaming, found, others)
+            kinds = origin.dialect.name, other.dialect.name
+            tables = [(Plain(table, kinds[0], renaming), Plain(table, kinds[1])) for table in TABLES]
+            yield _Ends(origin, other, tables, names, renaming, found, others)
 
 
 @contextmanager
@@ -208,7 +206,7 @@ def _state(ends: _Ends) -> bytes:
     In it are how many rows each table has, the end of the history, and when daemons last wrote that they run.
     """
     with ends.origin.begin():
-        rows = tuple(one.count(ends.origin) for one, _ in ends.plain())
+        rows = tuple(one.count(ends.origin) for one, _ in ends.tables)
         seen = sa.select(schema.nodes.c.node, schema.nodes.c.seen_at, schema.nodes.c.ended_at)
         ran = [tuple(map(str, row)) for row in ends.origin.execute(seen.order_by(schema.nodes.c.seen_at))]
         head = trail.head(ends.origin)
@@ -229,7 +227,7 @@ def _mark(ends: _Ends, mark: Mark) -> None:
             raise RefusedError(f"{name} holds a ledger already, and was not touched; name an empty place")
         there = copying.mark(target)
         if there is None:
-            full = next((one for one, _ in ends.plain() if one.count(target)), None)
+            full = next((one for one, _ in ends.tables if one.count(target)), None)
             if full is not None:
                 raise RefusedError(
                     f"{name} holds a ledger already ({full.name}), and was not touched; name an empty place. "
@@ -260,11 +258,11 @@ def _anew(ends: _Ends) -> str:
 def _fill(ends: _Ends, tell: Tell) -> tuple[int, int]:
     """Write what is not there yet; return how many rows were there, and how many were written."""
     with ends.origin.begin():
-        whole = sum(one.count(ends.origin) for one, _ in ends.plain())
+        whole = sum(one.count(ends.origin) for one, _ in ends.tables)
     with ends.target.begin():
-        found = done = sum(other.count(ends.target) for _, other in ends.plain())
+        found = done = sum(other.count(ends.target) for _, other in ends.tables)
     tell("copying", done, whole)
-    for one, other in ends.plain():
+    for one, other in ends.tables:
         for batch in _batches(one.rows(ends.origin, other.last(ends.target))):
             _write(ends, other, batch)
             done += len(batch)
@@ -341,11 +339,11 @@ def _without_forward(table: Plain, row: Row) -> Row:
 def _compared(ends: _Ends, tell: Tell) -> Compared:
     """Read both ledgers once more and compare them row by row."""
     with ends.origin.begin():
-        whole = sum(one.count(ends.origin) for one, _ in ends.plain())
+        whole = sum(one.count(ends.origin) for one, _ in ends.tables)
     done = 0
     sums: dict[str, tuple[Sum, Sum]] = {}
     differences: list[Difference] = []
-    for one, other in ends.plain():
+    for one, other in ends.tables:
         rows = _told(one.rows(ends.origin), done, whole, tell)
         *both, difference = plain.differing(one, rows, other.rows(ends.target))
         sums[one.name] = both[0], both[1]
