@@ -201,7 +201,7 @@ def _shown(ledger: Ledger, files: int, rounds: int) -> Iterator[Figure]:
     }
     nobodys = Room(turns=[False])
     asked["a claim by a node for which nothing waits"] = lambda tx: claims.claim_uploads(
-        tx, Claimant(node="host-0", token=""), ledger.clock(), folder_ids=[FOLDERS + 1], room=nobodys
+        tx, Claimant(node="host-0", token=""), ledger.clock(), folder_ids=[FOLDERS], room=nobodys
     )
     for what, wanted in LISTS.items():
         asked[what] = lambda tx, wanted=wanted: lists.page(tx, wanted, after=None, limit=50)  # type: ignore[misc]

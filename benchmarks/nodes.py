@@ -21,7 +21,7 @@ import psycopg
 
 from benchmarks import servers
 from benchmarks.figures import Figure, Goal
-from benchmarks.running import Place, wait_until
+from benchmarks.running import Place, pretended, wait_until
 from identifai_watch.core.events import Begun, Uploaded
 from identifai_watch.core.lifecycle import Policy
 from identifai_watch.ledger import Ledger, claims, work
@@ -70,8 +70,8 @@ def _idle(cluster: Cluster, seconds: int) -> Iterator[Figure]:
     url = cluster.database()
     name = url.rpartition("/")[2]
     cluster.administer("CREATE EXTENSION IF NOT EXISTS pg_stat_statements", name)
-    with tempfile.TemporaryDirectory(prefix="nodes-") as home:
-        place = Place(home=Path(home), ledger=url)
+    with tempfile.TemporaryDirectory(prefix="nodes-") as home, pretended() as identifai:
+        place = Place(home=Path(home), url=identifai.url, ledger=url)
         with place.daemon() as daemon:
             wait_until(lambda: _has_scanned(cluster, name), "the first scan has ended")
             threading.Event().wait(2)  # what it set off comes to its end

@@ -71,7 +71,7 @@ def archive(url: str, files: int, *, now: datetime, folders: int, alone: bool = 
     thousand files 5 are queued, 5 held, 20 gone, 10 replaced, 20 refused here, 50 copies of another, 3 awaited, 2 judged
     and not delivered yet, and 1 released from an archive and not looked at; in ten thousand one is stuck, and in a
     hundred thousand one each is overdue, waits for its heatmap, and was being sent when its host ended. All others are
-    delivered. Each has two lines of history; the API's answers are kept of the newest tenth. There are the requests of a
+    delivered. In the last folder nothing is queued. Each has two lines of history; the API's answers are kept of the newest tenth. There are the requests of a
     day at 30 posts and 60 gets a minute, but not more than files.
     """
     with Ledger(url, node="host-1"):
@@ -186,7 +186,7 @@ _STATEMENTS = (
     INSERT INTO files (id, folder_id, parent, name, size, mtime_ns, ctime_ns, inode, noticed_at, state, held, backlog,
                        analysis_id, media, sha256, refusal, rules, duplicate, decision, decided_by, decided_at, outcome,
                        delivered_as, hashed_at, delivered_at, due)
-    SELECT i, CASE WHEN %(alone)s AND i %% 10 > 0 THEN 1 ELSE 1 + (i / 10 + i / 1000) %% %(folders)s END,
+    SELECT i, CASE WHEN %(alone)s AND i %% 10 > 0 THEN 1 ELSE 1 + (i / 10 + i / 1000) %% (%(folders)s - (kind < 5)::int) END,
            CASE WHEN %(alone)s AND i %% 10 > 0 THEN '' ELSE convert_to(format('%%s/desk-%%s', i / 5000, i %% 7), 'UTF8') END,
            convert_to(CASE WHEN %(alone)s THEN i || '.jpg' ELSE format('IMG_%%s.jpg', lpad(i::text, 9, '0')) END, 'UTF8'),
            200000 + content %% 5000000,

@@ -26,7 +26,7 @@ Note = Callable[[sa.Connection], object]
 class _Last:
     """What is left to do: lines of history in their order, and folders of which files wait for their nodes.
 
-    ``noted`` is written behind all else, for the row is one that every host wants; ``known`` is what was read already.
+    ``noted`` is written late, for the row is one that every host wants; ``known`` is what was read already.
     """
 
     told: list[Entry] = field(default_factory=list)
@@ -48,11 +48,12 @@ def gathered(tx: sa.Connection, us: str | None) -> Iterator[None]:
         yield
         if last.stirred or last.nodes:
             dialects.ring(tx, (_nodes_of(tx, last.stirred) | last.nodes) - {us})
+        # The account's row before the chain, as whoever locked that row earlier has it: in one order nobody waits in a ring.
+        for write in last.noted.values():
+            write(tx)
         if last.told:
             dialects.chain(tx)
             trail.append(tx, last.told)
-        for write in last.noted.values():
-            write(tx)
     finally:
         info.pop(_KEY, None)
 
