@@ -14,7 +14,9 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class Wire:
-    """A port on loopback that leads ``to`` a server; ``delay`` are the seconds that bytes take one way.
+    """A port that leads ``to`` a server, on loopback or at another address of this machine, which is its ``host``.
+
+    ``delay`` are the seconds that bytes take one way.
 
     Both may be set anew: who connects after that is led to the other server, as by an address that moves.
 
@@ -22,8 +24,9 @@ class Wire:
     time, and no answer to it is not possible, since the system answers by itself.
     """
 
-    def __init__(self, to: tuple[str, int], *, delay: float = 0) -> None:
+    def __init__(self, to: tuple[str, int], *, delay: float = 0, host: str = "127.0.0.1") -> None:
         self.delay = delay
+        self._host = host
         self.to = to
         self._is_cut = False
         self._flows = asyncio.Event()  # clear while it hangs
@@ -34,7 +37,7 @@ class Wire:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        listen = asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1024)
+        listen = asyncio.start_server(self._serve, self._host, 0, backlog=1024)
         self._server: asyncio.Server = self._do(listen)
         self.address: tuple[str, int] = self._server.sockets[0].getsockname()
         return self
