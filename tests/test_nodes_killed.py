@@ -8,10 +8,10 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
 
@@ -19,7 +19,8 @@ import pytest
 
 from identifai_watch.ledger import Ledger, trail
 from tests.harness import KEY, SUFFIX, House, fleet, wait_for
-from tests.killing import Aim, Kind, Nursery, Point, Side
+from tests.killing import Aim, Kind, Point, Side
+from tests.nursery import Child, nursery
 from tests.soundness import files_below, outcome_of
 from tests.watching import content
 
@@ -50,31 +51,33 @@ LIMITED = {"posts_per_minute": 6_000, "gets_per_minute": 6_000}
 
 @dataclass
 class Node:
-    """A house whose daemon is a process that may be killed; ``contents`` are its files, ``number`` is its process."""
+    """A house whose daemon is a process that may be killed; ``contents`` are its files."""
 
     home: House
-    nursery: Nursery
     contents: dict[str, bytes] = field(default_factory=dict)
-    number: int = 0
+    process: Child | None = None
 
     def start(self, aim: Aim | None) -> None:
         """Start the daemon, which kills itself at its aim if it has one."""
         self._mark.unlink(missing_ok=True)
-        self.number = self.nursery.start(
-            ["run", "--config", str(self.home.config_path)],
-            environ={"IDENTIFAI_API_KEY": KEY},
-            log=self.home.log,
-            mark=self._mark,
-            aim=aim,
-        )
+        with self.home.log.open("ab") as log:
+            self.process = nursery().start(
+                ["run", "--config", str(self.home.config_path)],
+                environ=os.environ | {"IDENTIFAI_API_KEY": KEY},
+                stdout=1,
+                stderr=log,
+                armed=None if aim is None else {"aim": asdict(aim), "mark": str(self._mark)},
+            )
 
     def kill(self, seconds: float) -> bool:
         """Wait until it has killed itself, and kill it if it does not; tell whether it met its aim."""
-        status = self.nursery.end(seconds)
-        if status is None:
-            os.kill(self.number, signal.SIGKILL)
-            status = self.nursery.end(PATIENCE)
-        self.number = 0
+        process, self.process = self.process, None
+        assert process is not None
+        try:
+            status = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            status = process.wait(PATIENCE)
         said = self.home.log.read_text(encoding="utf-8", errors="replace")[-3000:]
         assert -signal.SIGKILL == status, f"it ended with {status}: {said}"
         return self._mark.exists()
@@ -144,34 +147,26 @@ def assert_all_is_well(nodes: list[Node], ledger: Ledger) -> None:
     assert trail.walk(ledger.read)[1] is None
 
 
-@pytest.fixture
-def nurseries() -> Iterator[list[Nursery]]:
-    """Give what starts the processes of each node."""
-    with ExitStack() as stack:
-        yield [stack.enter_context(Nursery()) for _ in NODES]
-
-
 @pytest.mark.parametrize("seed", [1])
 def test_nodes_are_killed_in_turns(
     seed: int,
     tmp_path: Path,
     server_ledger: str,
-    nurseries: list[Nursery],
     record_property: Callable[[str, object], None],
 ) -> None:
     """Each dies several times at a point that chance chose, once both at once; afterwards all is as if nothing had been."""
     chance = Random(f"nodes {seed}")
     met = kills = 0
     with fleet(tmp_path, server_ledger, NODES, folder={"settle_seconds": 0.1}, api=LIMITED) as homes:
-        nodes = [Node(home, nursery) for home, nursery in zip(homes, nurseries, strict=True)]
+        nodes = [Node(home) for home in homes]
         for turn in range(TURNS):
             dying = nodes if turn == TURNS - 1 else [nodes[turn % len(nodes)]]
             for node in dying:
-                if node.number:
+                if node.process is not None:
                     node.kill(0)
                 node.start(Aim(points=(chance.choice(POINTS).name,), side=chance.choice(list(Side))))
             for node in nodes:
-                if not node.number:
+                if node.process is None:
                     node.start(None)
             drop(nodes, turn, chance)
             for node in dying:
@@ -179,7 +174,7 @@ def test_nodes_are_killed_in_turns(
                 kills += 1
             assert_nothing_is_lost(nodes)
         for node in nodes:
-            if not node.number:
+            if node.process is None:
                 node.start(None)
         number = sum(len(node.contents) for node in nodes)
         with homes[0].open_ledger("looks on") as ledger:

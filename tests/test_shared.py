@@ -169,8 +169,7 @@ def test_a_host_that_hangs_loses_the_share_and_does_no_harm_when_it_wakes(
                 wait_for(lambda: rome.sidecars()["0.jpg"]["decision"], "the desk's word is told")
                 before = _written(rome)
                 process.send_signal(signal.SIGCONT)
-                wait_for(lambda: "share lost" in [line["event"] for line in oslo.logged()], "it sees that")
-                wait_for(lambda: waits(oslo, "rome"), "it waits for it")
+                wait_for(lambda: waits(oslo, "rome"), "it sees that, and waits for it")
                 rome.put("sample.png")
                 wait_for(lambda: len(rome.sidecars()) == 5, "rome goes on")
                 assert before == {name: what for name, what in _written(rome).items() if name in before}
