@@ -37,6 +37,9 @@ ROWS = (
 AT_ONCE = 4
 """How many run at a time where it is not for figures: each of them waits more than it computes."""
 
+OF_HOSTS = ("together",)
+"""Those that measure several hosts, and need PostgreSQL's programs."""
+
 
 @click.group()
 def benchmarks() -> None:
@@ -115,7 +118,7 @@ def _before(target: Path | None) -> dict[str, dict[str, Any]]:
 benchmarks.add_command(soak)
 benchmarks.add_command(plot)
 benchmarks.add_command(every)
-for row in ROWS:
+for row in (*ROWS, *OF_HOSTS):
     benchmarks.add_command(_command(row))
 
 if __name__ == "__main__":

@@ -70,14 +70,14 @@ def measure(*, small: bool) -> Iterator[Figure]:
         with place.daemon() as daemon:
             wait_until(lambda: len(identifai.state()["charged"]) > 0, "the first post")
             began = identifai.state()["charged"][0]["at"]
-            _until(began + size.hot_at)
+            until(began + size.hot_at)
             hot_at = time.monotonic()
             news = {_picture(hot, size.files + number) for number in range(HOT)}
-            _until(began + size.killed_at)
+            until(began + size.killed_at)
             daemon.must_run()
             daemon.stop(signal.SIGKILL)
         with place.daemon() as daemon:
-            _until(began + size.counted_at)
+            until(began + size.counted_at)
             state, now = identifai.state(), time.monotonic()
             daemon.must_run()
         yield from _used(state, now - began, size, restart=daemon.ready_after)
@@ -93,7 +93,7 @@ def _picture(folder: Path, number: int) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _until(instant: float) -> None:
+def until(instant: float) -> None:
     """Let time pass until an instant of the monotonic clock."""
     wait_until(lambda: time.monotonic() >= instant, "time passes", max(1.0, instant - time.monotonic() + 5))
 
@@ -103,7 +103,7 @@ def _used(state: Mapping[str, Any], seconds: float, size: Size, *, restart: floa
     charged = [one["sha256"] for one in state["charged"]]
     if len(set(charged)) < len(charged):
         raise click.ClickException("a content was paid for twice")
-    ideal = _ideal(size, seconds)
+    possible = ideal(size, seconds)
     what = (
         f"{size.files} files wait, {size.per_second} a second and {size.per_minute} a minute, {seconds:.0f} s"
     )
@@ -112,7 +112,7 @@ def _used(state: Mapping[str, Any], seconds: float, size: Size, *, restart: floa
         value=state["requests"]["upload"] - state["throttled"],
         unit="",
         against="that the windows admitted",
-        yardstick=len(ideal),
+        yardstick=len(possible),
         goal=Goal(least=0.97),
     )
     first = [one["at"] - state["charged"][0]["at"] for one in state["charged"][: size.per_minute]]
@@ -122,14 +122,14 @@ def _used(state: Mapping[str, Any], seconds: float, size: Size, *, restart: floa
         value=last / first[last],
         unit="a second",
         against="that the window admits",
-        yardstick=last / ideal[last],
+        yardstick=last / possible[last],
         goal=Goal(least=0.97),
     )
     yield Figure(what=f"{what}: 429s", value=state["throttled"], unit="", goal=Goal(most=0))
     yield Figure(what="from kill -9 until the next daemon is ready", value=restart, unit="s")
 
 
-def _ideal(size: Size, seconds: float) -> list[float]:
+def ideal(size: Size, seconds: float) -> list[float]:
     """Return when, in seconds after its first post, an ideal sender makes each of those that the windows admit."""
     windows = (Window(count=size.per_second, span=SECOND), Window(count=size.per_minute, span=60 * SECOND))
     first = instant = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,5 +1,6 @@
 """What every ledger keeps, whichever engine it lies on: the engine is a parameter of every test here."""
 
+import random
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
 
-from identifai_watch.core import lifecycle
+from identifai_watch.core import gate, lifecycle
 from identifai_watch.core.events import (
     AnalysisEvent,
     Barred,
@@ -1169,6 +1170,22 @@ def test_every_request_takes_an_instant_and_leaves_a_row(tx: Transaction) -> Non
     assert [NOW, NOW + 1.02 * SECOND, NOW + 2.04 * SECOND] == instants
     assert NOW == budget.depart(tx, "GET", limits, NOW)
     assert (instants, [NOW]) == (budget.sent(tx, "POST", NOW), budget.sent(tx, "GET", NOW))
+
+
+def test_the_engine_reckons_an_instant_as_the_gate_does(tx: Transaction) -> None:
+    """Whatever was sent, and however late somebody else's clock was: one statement gives what ``gate.next_instant`` does."""
+    chance = random.Random(7)
+    for _ in range(60):
+        tx.execute(sa.delete(schema.requests))
+        sent = sorted(
+            NOW + chance.randrange(-70_000, 20_000) * SECOND / 1000 for _ in range(chance.randrange(12))
+        )
+        budget.log(tx, [budget.Departure(at=at, method="POST", backlog=False) for at in sent])
+        budget.log(tx, [budget.Departure(at=NOW + 5 * SECOND, method="GET", backlog=False)])
+        limits = Limits(posts_per_second=chance.randrange(4), posts_per_minute=chance.randrange(9))
+        in_reach = [at for at in sent if at > NOW - 61.5 * SECOND]
+        expected = gate.next_instant(in_reach, limits.windows("POST"), NOW)
+        assert expected == budget.depart(tx, "POST", limits, NOW)
 
 
 def test_the_windows_survive_a_restart(ledger: Ledger) -> None:
