@@ -37,7 +37,6 @@ def _the_same(file: File, which: sa.ColumnElement[bool]) -> sa.Select[Any]:
         rows.select_files()
         .where(
             files.c.analysis_id == file.analysis_id,
-            folders.c.node == file.node,
             folders.c.name == file.folder,
             folders.c.node == file.node,
             which,
