@@ -72,7 +72,9 @@ def waits(home: House, for_node: str) -> bool:
 
 def is_once_each(home: House, number: int) -> None:
     """Hold that there is a row, a POST and a delivery of each of so many files, and no more."""
-    delivered = asked(home, sa.select(history.c.event).where(history.c.event == "delivered"))
+    query = sa.select(history.c.event).where(history.c.event == "delivered")
+    wait_for(lambda: len(asked(home, query)) >= number, "all are written down as delivered")
+    delivered = asked(home, query)
     state = home.simulator.state
     rows = asked(home, sa.select(files.c.id))
     assert (number, number, number, number) == (
@@ -169,7 +171,7 @@ def test_a_host_that_hangs_loses_the_share_and_does_no_harm_when_it_wakes(
                 wait_for(lambda: rome.sidecars()["0.jpg"]["decision"], "the desk's word is told")
                 before = _written(rome)
                 process.send_signal(signal.SIGCONT)
-                wait_for(lambda: waits(oslo, "rome"), "it sees that, and waits for it")
+                wait_for(lambda: waits(oslo, "rome"), "it waits for it")
                 rome.put("sample.png")
                 wait_for(lambda: len(rome.sidecars()) == 5, "rome goes on")
                 assert before == {name: what for name, what in _written(rome).items() if name in before}
