@@ -8,7 +8,7 @@ import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -23,6 +23,7 @@ from identifai_watch.core.events import Begun, Delivered, Destined, Judged, Pend
 from identifai_watch.core.gate import Limits
 from identifai_watch.core.lifecycle import Policy
 from identifai_watch.core.model import Choice, FileState, Fingerprint, Label, Media, Outcome, Verdict
+from identifai_watch.errors import LedgerAwayError
 from identifai_watch.ledger import Ledger, admission, budget, claims, lists, trail, views, work
 from identifai_watch.ledger.admission import Content
 from identifai_watch.ledger.claims import Room
@@ -82,7 +83,6 @@ def _figures(url: str, least: str | None, files: int, rounds: int) -> Iterator[F
                 against=f"ms with {SMALL:,} files",
                 yardstick=share(others[0].seconds[what], 0.5) * 1e3 if others else None,
                 at=files,
-                is_told=True,
             )
             yield Figure(
                 what=f"{of}, p95",
@@ -90,7 +90,7 @@ def _figures(url: str, least: str | None, files: int, rounds: int) -> Iterator[F
                 unit="ms",
                 goal=GOAL if what in GOALS else Goal(),
                 at=files,
-                is_told=True,
+                is_told=what in GOALS or what == NOTHING,
             )
             yield Figure(what=f"{of}, WAL", value=ours.wal[what] / rounds, unit="bytes", at=files)
         yield from _shown(ours.ledger, files, 1 if rounds < ROUNDS else 5)
@@ -105,6 +105,7 @@ def _taking(url: str) -> Iterator["_Taken"]:
 
 
 CLAIM, ADMIT = "claim an upload and say that it begins", "admit a file"
+NOTHING = "a commit of next to nothing"
 POLL, DELIVER = "claim a question of 50", "claim a delivery"
 GOALS = {CLAIM, ADMIT, POLL, DELIVER}
 
@@ -141,7 +142,7 @@ def _live(taken: _Taken, number: int) -> None:
     def step() -> Step:
         return Step(now=ledger.clock(), policy=Policy())
 
-    with taken.timed("a commit of next to nothing"), ledger.write() as tx:
+    with taken.timed(NOTHING), ledger.write() as tx:
         tx.exec_driver_sql("UPDATE account SET probes = 0")
     with taken.timed(ADMIT), ledger.write() as tx:
         admission.admit_all(tx, [_arrival(number, ledger.clock())], step())
@@ -209,7 +210,8 @@ def _shown(ledger: Ledger, files: int, rounds: int) -> Iterator[Figure]:
         taken = []
         for _ in range(rounds):
             began = time.perf_counter()
-            with ledger.write() as tx:
+            # What is not there within the time that a statement may take is told as that time.
+            with suppress(LedgerAwayError), ledger.write() as tx:
                 ask(tx)
             taken.append(time.perf_counter() - began)
         yield Figure(
