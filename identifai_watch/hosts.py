@@ -70,7 +70,7 @@ def _told(name: str, row: desk.NodeRow | None, *, is_running: bool) -> Told:
     )
 
 
-def nodes(told: Sequence[Told]) -> tuple[Node, ...]:
+def nodes(told: Sequence[Told], now: datetime) -> tuple[Node, ...]:
     """Return the hosts as people are told of them; the first one is the one that asks."""
     return tuple(
         Node(
@@ -83,6 +83,7 @@ def nodes(told: Sequence[Told]) -> tuple[Node, ...]:
             since=one.since,
             seen_at=one.seen_at,
             ended_at=one.ended_at,
+            is_retired=core_nodes.is_retired(one.ended_at, now, is_running=one.is_running),
             version=one.report.get("version"),
             settling=one.settling,
             uploading=one.uploading,

@@ -114,7 +114,7 @@ def _of_daemons(report: Report) -> Iterator[Metric]:
     info = GaugeMetricFamily(f"{PREFIX}_info", "The version that answers, as a label.", labels=["version"])
     info.add_metric([__version__], 1.0)
     yield info
-    nodes = _nodes(report)
+    nodes = [one for one in _nodes(report) if not one.is_retired]
     running = [(_node_of(one), float(one.is_running)) for one in nodes]
     yield _labelled("up", "Whether a daemon runs on the ledger.", running)
     for name, says, instants in (

@@ -58,20 +58,25 @@ def give(
     arguments: dict[str, Any],
     *,
     who: str,
+    node: str | None = None,
     patience: float = PATIENCE_SECONDS,
 ) -> Answer | None:
     """Give an order in the name of ``who`` and return what came of it; None if the daemon has not come to it yet.
 
-    A daemon that is alive carries it out; without one that is done here, in the same transaction.
+    A daemon that is alive carries it out; without one that is done here, in the same transaction. It is this host's, or
+    that of ``node`` for what only who sees its disk can do.
 
     Raises:
         RefusedError: It cannot be carried out.
     """
     shift = Shift(config=config, ledger=ledger, clock=ledger.clock)
-    is_daemons = ledger.lock.is_taken()
+    is_elsewhere = node is not None and node != ledger.node and ledger.member != ""
+    is_daemons = not is_elsewhere and ledger.lock.is_taken()
     with ledger.write() as tx:
         now = shift.clock()
-        number = desk.ask(tx, verb, arguments, node=ledger.member, who=who, now=now)
+        whose = node if is_elsewhere and node is not None else ledger.member
+        is_daemons = is_daemons or (is_elsewhere and whose in ledger.alive(tx, [whose]))
+        number = desk.ask(tx, verb, arguments, node=whose, who=who, now=now)
         if not is_daemons:
             answer = _carry_out_here(tx, shift, desk.command(tx, number))
             desk.answered(tx, number, answer, now)
@@ -98,7 +103,7 @@ def _carry_out_here(tx: Transaction, shift: Shift, command: Command) -> Answer:
     if command.verb == "reach":
         name = str(command.arguments["folder"])
         folder, host = shift.config.folder_named(name), shift.ledger.node
-        node = host if folder is None else folder.node_of(host)
+        node = command.arguments.get("node", host if folder is None else folder.node_of(host))
         intake.pin(tx, intake.folder(tx, node, name).id, None, host)
         return {"folder": name}
     return carry_out(tx, command, shift.step())
@@ -120,7 +125,7 @@ def _pause(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer:
     name = arguments.get("folder")
     if name is not None:
         holds.pause(tx, _folder_id(tx, arguments), at=step.now, until=until, by=step.who, why=why)
-        history.record(tx, step, "paused", folder=name, why=why, until=said)
+        history.record(tx, step, "paused", folder=name, why=why, until=said, **_host(arguments))
         return {"state": AccountState.PAUSED, "folder": name}
     _, after = budget.advance_account(
         tx, Barred(PauseReason.OPERATOR, why, until=until), step.now, step.chance
@@ -135,7 +140,7 @@ def _resume(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answer
     if name is not None:
         was_paused = holds.resume(tx, _folder_id(tx, arguments))
         if was_paused:
-            history.record(tx, step, "resumed", folder=name)
+            history.record(tx, step, "resumed", folder=name, **_host(arguments))
         return {"folder": name, "was_paused": was_paused}
     _, after = budget.advance_account(tx, Resumed(), step.now, step.chance)
     history.record(tx, step, "resumed")
@@ -167,6 +172,11 @@ def _withdraw(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answ
     )
     withdrawn = sum(withdrawals.withdraw(tx, file, reason, step) for file in chosen)
     return {"withdrawn": withdrawn, "kept": len(chosen) - withdrawn}
+
+
+def _host(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return on which host a folder is, for the history; nothing in a ledger of one host."""
+    return {"node": str(arguments["host"])} if arguments.get("host") else {}
 
 
 def _folder_id(tx: Transaction, arguments: Mapping[str, Any]) -> int:
@@ -241,6 +251,7 @@ def _release(tx: Transaction, arguments: Mapping[str, Any], step: Step) -> Answe
         tx,
         step,
         folder_id=folder_id,
+        folder_ids=arguments.get("folder_ids"),
         newer_than=None if newer is None else datetime.fromisoformat(newer),
         limit=arguments.get("limit"),
     )

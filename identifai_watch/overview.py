@@ -59,7 +59,7 @@ def report_of(config: Config, ledger: Ledger | None, now: datetime) -> Report:
         oldest_at=oldest_at,
         seen_at=here.seen_at,
         tally=tally_of(here.report.get("tally")),
-        nodes=hosts.nodes(told) if ledger.member else (),
+        nodes=hosts.nodes(told, now) if ledger.member else (),
     )
 
 

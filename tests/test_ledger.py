@@ -1378,7 +1378,7 @@ def test_copies_of_a_file_are_told(tx: Transaction, drop: int) -> None:
 def test_the_backlog_is_told_by_folder_and_kind(tx: Transaction, drop: int) -> None:
     """What is held, in files and bytes."""
     held(tx, drop, 3)
-    assert [("drop", "image", 3, 30)] == views.backlog(tx)
+    assert [("", "drop", "image", 3, 30)] == views.backlog(tx)
 
 
 def test_what_is_unsettled_is_what_a_run_over_all_waits_for(tx: Transaction, drop: int) -> None:

@@ -15,6 +15,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from identifai_watch.core.model import Account
+from identifai_watch.core.nodes import Node
 from identifai_watch.core.report import Room, WatchedFolder
 from identifai_watch.core.tally import LABELS, Counted, Tally, Took
 from identifai_watch.metrics import exposition
@@ -33,8 +34,8 @@ needs_promtool = pytest.mark.skipif(
 )
 
 
-def all_there_is() -> str:
-    """Return the exposition of a report in which nothing is left out."""
+def all_there_is(*hosts: str) -> str:
+    """Return the exposition of a report in which nothing is left out, of these hosts if any is named."""
     tally = Tally()
     for counted in Counted:
         tally.count(counted, *(f"any {label}" for label in LABELS[counted]))
@@ -48,24 +49,38 @@ def all_there_is() -> str:
         reason='of "one\\n" kind',
         last_scan_at=NOW,
     )
+    of_hosts = tuple(
+        Node(
+            name=host,
+            is_here=number == 0,
+            is_running=True,
+            health="ok",
+            since=NOW,
+            seen_at=NOW,
+            tally=tally,
+        )
+        for number, host in enumerate(hosts)
+    )
     return exposition(
         replace(
             REPORT,
             tally=tally,
-            folders=(folder,),
+            folders=tuple(replace(folder, node=host) for host in hosts or ("",)),
             account=Account(credits=3, credits_at=NOW, succeeded_at=NOW),
             oldest_at=(NOW, NOW),
             seen_at=NOW,
             rooms=(Room(method="POST", window="day", left=1, allowed=2),),
+            nodes=of_hosts,
         )
     )
 
 
 SAMPLES = {
     sample.name: set(sample.labels)
-    for family in text_string_to_metric_families(all_there_is())
+    for family in text_string_to_metric_families(all_there_is("ada", "bob"))
     for sample in family.samples
 }
+"""What a ledger of several hosts tells: that of one host has the same, without the label of the host."""
 NAME = re.compile(r"\bidentifai_watch_\w+")
 
 
@@ -167,11 +182,26 @@ def test_promtool_likes_the_files(words: tuple[str, ...]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_one_host_has_the_same_samples_without_its_name() -> None:
+    """A ledger that is a file is told of as ever: no label is new there, and none is missing."""
+    found = {
+        sample.name: set(sample.labels)
+        for family in text_string_to_metric_families(all_there_is())
+        for sample in family.samples
+    }
+    assert {name: labels - {"node"} for name, labels in SAMPLES.items()} == found
+
+
 @needs_promtool
-def test_promtool_likes_what_is_exposed() -> None:
+@pytest.mark.parametrize("hosts", [(), ("ada", "bob")])
+def test_promtool_likes_what_is_exposed(hosts: tuple[str, ...]) -> None:
     """Names, units, types and texts follow Prometheus's own customs."""
     done = subprocess.run(
-        ["promtool", "check", "metrics"], input=all_there_is(), capture_output=True, text=True, check=False
+        ["promtool", "check", "metrics"],
+        input=all_there_is(*hosts),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

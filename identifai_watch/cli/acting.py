@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from identifai_watch.cli import vendor
+from identifai_watch.cli import elsewhere, vendor
 from identifai_watch.cli.asking import confirm, files_at, give, tell, utc_now
+from identifai_watch.cli.elsewhere import node_option
 from identifai_watch.cli.opening import config_option, json_option, load, opened
 from identifai_watch.config import Config
 from identifai_watch.core.model import Choice, FileState, Label
@@ -80,8 +81,9 @@ def backlog_command(ctx: click.Context, config_path: Path | None, as_json: bool)
 def _held(ledger: Ledger) -> list[dict[str, Any]]:
     with ledger.read() as tx:
         return [
-            {"folder": folder, "media": media, "files": files, "bytes": size}
-            for folder, media, files, size in views.backlog(tx)
+            ({"node": node} if node else {})
+            | {"folder": folder, "media": media, "files": files, "bytes": size}
+            for node, folder, media, files, size in views.backlog(tx, by_node=bool(ledger.member))
         ]
 
 
@@ -94,7 +96,8 @@ def _show_held(held: list[dict[str, Any]]) -> None:
     for name, justify in (("folder", "left"), ("kind", "left"), ("files", "right"), ("bytes", "right")):
         table.add_column(name, justify="right" if justify == "right" else "left")
     for row in held:
-        table.add_row(shown(row["folder"]), row["media"] or "?", f"{row['files']:,}", f"{row['bytes']:,}")
+        folder = "/".join(row[name] for name in ("node", "folder") if name in row)
+        table.add_row(shown(folder), row["media"] or "?", f"{row['files']:,}", f"{row['bytes']:,}")
     console = Console(highlight=False, markup=False)
     console.print(table)
     click.echo(
@@ -106,20 +109,23 @@ def _show_held(held: list[dict[str, Any]]) -> None:
 @click.option("--newer-than", type=Since(), help="Only files modified since: a date, or 7d, 12h, 30m ago.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many, the newest first.")
 @click.option("--folder", "name", help="Only this folder's.")
+@click.option("--node", help="Of another host, by its name; else of this one.")
 @click.option("--dry-run", is_flag=True, help="Only say how many.")
 @yes_option
 @config_option
 @json_option
 @click.pass_context
-def release_command(
+def release_command(  # noqa: PLR0913 - click's options
     ctx: click.Context,
+    *,
     newer_than: datetime | None,
     limit: int | None,
     name: str | None,
-    dry_run: bool,  # noqa: FBT001 - click's flag
-    yes: bool,  # noqa: FBT001 - click's flag
+    node: str | None,
+    dry_run: bool,
+    yes: bool,
     config_path: Path | None,
-    as_json: bool,  # noqa: FBT001 - click's flag
+    as_json: bool,
 ) -> None:
     """Have held files judged, the newest first.
 
@@ -130,10 +136,12 @@ def release_command(
     with opened(config) as ledger:
         arguments: dict[str, Any] = {"limit": limit}
         if name is not None:
-            arguments |= _folder(config, name)
+            arguments |= elsewhere.folder(config, ledger, name, node)
+        elif ledger.member:
+            arguments["folder_ids"] = _folders_of(config, ledger, node)
         if newer_than is not None:
             arguments["newer_than"] = newer_than.isoformat()
-        by_folder = _releasable(config, ledger, newer_than, limit, name)
+        by_folder = _releasable(ledger, newer_than, limit, arguments)
         count = sum(by_folder.values())
         many = f"{files(count)} ({', '.join(f'{shown(one)}: {held:,}' for one, held in by_folder.items())})"
         if dry_run:
@@ -150,21 +158,26 @@ def release_command(
 
 
 def _releasable(
-    config: Config, ledger: Ledger, newer_than: datetime | None, limit: int | None, name: str | None
+    ledger: Ledger, newer_than: datetime | None, limit: int | None, arguments: dict[str, Any]
 ) -> dict[str, int]:
     """Count by folder what would be released."""
+    name, node = arguments.get("folder"), arguments["node"]
     with ledger.read() as tx:
-        number = None if name is None else views.folder_ids(tx, ledger.node, config.shared).get(name, -1)
-        return archive.releasable(tx, folder_id=number, newer_than=newer_than, limit=limit)
+        number = None if name is None else views.folder_ids(tx, node).get(name, -1)
+        return archive.releasable(
+            tx,
+            folder_id=number,
+            folder_ids=arguments.get("folder_ids"),
+            newer_than=newer_than,
+            limit=limit,
+        )
 
 
-def _folder(config: Config, name: str) -> dict[str, str]:
-    """Return how an order names a folder of the configuration."""
-    found = config.folder_named(name)
-    if found is None:
-        known = ", ".join(folder.name for folder in config.folders)
-        raise RefusedError(f"there is no folder {name}; configured are {known}")
-    return {"folder": name, "node": found.node_of(config.node.name)}
+def _folders_of(config: Config, ledger: Ledger, node: str | None) -> list[int]:
+    """Return the folders of this host, or of a node: nobody releases all hosts' archives by not saying which."""
+    elsewhere.check_node(config, ledger, node)
+    with ledger.read() as tx:
+        return list(views.folder_ids(tx, node or ledger.node).values())
 
 
 # What is sent.
@@ -185,12 +198,14 @@ class Lasting(click.ParamType[timedelta]):
 
 @click.command("pause")
 @click.option("--folder", "name", help="Only this folder; the others go on.")
+@click.option("--node", help="With --folder: that of the host of this name.")
 @click.option("--for", "lasting", type=Lasting(), help="End by itself after 30m, 2h, 7d; else until resume.")
 @click.option("--why", default="by hand", show_default=True, help="For whoever looks at the status.")
 @config_option
 @json_option
 def pause_command(
     name: str | None,
+    node: str | None,
     lasting: timedelta | None,
     why: str,
     config_path: Path | None,
@@ -204,24 +219,51 @@ def pause_command(
     until = None if lasting is None else utc_now() + lasting
     arguments: dict[str, Any] = {"why": why, "until": None if until is None else until.isoformat()}
     what, again = "nothing more is sent", "identifai-watch resume"
-    if name is not None:
-        arguments |= _folder(config, name)
-        what, again = f"nothing more of folder {name} is sent", f"{again} --folder {name}"
+    _with_folder(name, node)
     with opened(config) as ledger:
+        arguments["node"] = ledger.node
+        if name is not None:
+            arguments |= elsewhere.folder(config, ledger, name, node)
+            what = f"nothing more of folder {_full(ledger, arguments)} is sent"
+            again += f" --folder {name}{_of_host(ledger, arguments)}"
         answer = give(config, ledger, "pause", arguments)
     ends = "" if until is None else f" until {until:%Y-%m-%d %H:%M} UTC"
     tell(answer, f"Paused{ends}: {what}, verdicts still come in. {again} goes on.", as_json=as_json)
 
 
+def _with_folder(name: str | None, node: str | None) -> None:
+    if node is not None and name is None:
+        raise click.UsageError("--node goes with --folder: without one it is the account's matter.")
+
+
+def _of_host(ledger: Ledger, arguments: dict[str, Any]) -> str:
+    """Return the option that a command needs which names another host's folder."""
+    node = arguments.get("host")
+    return f" --node {node}" if node and node != ledger.node else ""
+
+
+def _full(ledger: Ledger, arguments: dict[str, Any]) -> str:
+    """Return what people call a folder: behind its host's name if that is another one."""
+    node = arguments.get("host")
+    return f"{node}/{arguments['folder']}" if node and node != ledger.node else str(arguments["folder"])
+
+
 @click.command("resume")
 @click.option("--folder", "name", help="This folder, where it alone was paused.")
+@click.option("--node", help="With --folder: that of the host of this name.")
 @config_option
 @json_option
-def resume_command(name: str | None, config_path: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's flag
+def resume_command(
+    name: str | None,
+    node: str | None,
+    config_path: Path | None,
+    as_json: bool,  # noqa: FBT001 - click's flag
+) -> None:
     """Send again; a pause that the account itself is in is looked at now."""
+    _with_folder(name, node)
     config = load(config_path)
     with opened(config) as ledger:
-        arguments = {} if name is None else _folder(config, name)
+        arguments = {} if name is None else elsewhere.folder(config, ledger, name, node)
         answer = give(config, ledger, "resume", arguments)
     tell(answer, _resumed(answer or {}, name), as_json=as_json)
 
@@ -242,6 +284,7 @@ def _resumed(answer: dict[str, Any], name: str | None) -> str:
 
 @click.command("withdraw")
 @paths_argument
+@node_option
 @click.option("--folder", "name", help="All of this folder that wait to be sent.")
 @click.option(
     "--state",
@@ -256,6 +299,7 @@ def _resumed(answer: dict[str, Any], name: str | None) -> str:
 @json_option
 def withdraw_command(
     paths: tuple[Path, ...],
+    node: str | None,
     name: str | None,
     state: str | None,
     why: str,
@@ -275,9 +319,9 @@ def withdraw_command(
         if name is not None:
             question = f"Everything of folder {name} that waits to be sent is left alone from now on. Go on?"
             confirm(question, yes=yes or not sys.stdin.isatty())
-            arguments |= _folder(config, name)
+            arguments |= elsewhere.folder(config, ledger, name, node)
         else:
-            arguments["files"] = [line.file.id for line in files_at(config, ledger, paths)]
+            arguments["files"] = [line.file.id for line in files_at(config, ledger, paths, node)]
         answer = give(config, ledger, "withdraw", arguments)
     tell(answer, "" if answer is None else _withdrawn(answer), as_json=as_json)
 
@@ -296,12 +340,14 @@ def _withdrawn(answer: dict[str, Any]) -> str:
 @paths_argument
 @click.option("--stuck", is_flag=True, help="All that is stuck.")
 @click.option("--folder", "name", help="Accept what is mounted at this folder's root now.")
+@node_option
 @config_option
 @json_option
 def retry_command(
     paths: tuple[Path, ...],
     stuck: bool,  # noqa: FBT001 - click's flag
     name: str | None,
+    node: str | None,
     config_path: Path | None,
     as_json: bool,  # noqa: FBT001 - click's flag
 ) -> None:
@@ -314,13 +360,15 @@ def retry_command(
     config = load(config_path)
     with opened(config) as ledger:
         if name is not None:
-            answer = give(config, ledger, "reach", _folder(config, name))
+            reached = elsewhere.folder(config, ledger, name, node)
+            arguments = reached if ledger.member else {"folder": name}
+            answer = give(config, ledger, "reach", arguments, node=reached.get("host") or None)
             words = f"Whatever file system folder {name} is on now is accepted."
         elif stuck:
             answer = give(config, ledger, "retry", {"stuck": True})
             words = _retried(answer)
         else:
-            numbers = [line.file.id for line in files_at(config, ledger, paths)]
+            numbers = [line.file.id for line in files_at(config, ledger, paths, node)]
             answer = give(config, ledger, "retry", {"files": numbers})
             words = _retried(answer)
     tell(answer, words, as_json=as_json)
@@ -345,6 +393,7 @@ def _retried(answer: dict[str, Any] | None) -> str:
     "choice", type=click.Choice([*(choice.value for choice in Choice), UNCERTAIN]), metavar="CHOICE"
 )
 @click.option("--reason", required=True, help="Why, for the sidecar and the history.")
+@node_option
 @click.option("--tell-vendor", is_flag=True, help="Force the label at identifAI too. That cannot be undone.")
 @yes_option
 @config_option
@@ -353,6 +402,7 @@ def decide_command(
     path: Path,
     choice: str,
     reason: str,
+    node: str | None,
     tell_vendor: bool,  # noqa: FBT001 - click's flag
     yes: bool,  # noqa: FBT001 - click's flag
     config_path: Path | None,
@@ -373,7 +423,7 @@ def decide_command(
         raise click.UsageError("The reason is empty; the desk will want to know it.")
     config = load(config_path)
     with opened(config) as ledger:
-        line = files_at(config, ledger, (path,))[0]
+        line = files_at(config, ledger, (path,), node)[0]
         if line.file.state not in {FileState.WAITING, FileState.DELIVERED}:
             raise RefusedError(f"{shown(str(path))} is {line.file.state}: there is nothing to decide about")
         label = _label(line, decided) if tell_vendor else None

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from identifai_watch import orders
+from identifai_watch.cli import elsewhere
 from identifai_watch.cli.opening import folder_of, operator
 from identifai_watch.config import Config
 from identifai_watch.core.sidecar import shown
@@ -25,21 +26,27 @@ from identifai_watch.orders import Answer
 from identifai_watch.places import AD_HOC
 
 
-def give(config: Config, ledger: Ledger, verb: str, arguments: dict[str, Any]) -> Answer | None:
+def give(
+    config: Config, ledger: Ledger, verb: str, arguments: dict[str, Any], *, node: str | None = None
+) -> Answer | None:
     """Give an order in the name of whoever types, and return what came of it; None if the daemon has not come to it yet.
+
+    That is this host's daemon, or that of a ``node``.
 
     Raises:
         RefusedError: It cannot be carried out.
     """
-    return orders.give(config, ledger, verb, arguments, who=operator())
+    return orders.give(config, ledger, verb, arguments, who=operator(), node=node)
 
 
-def files_at(config: Config, ledger: Ledger, paths: Sequence[Path]) -> list[Line]:
-    """Return the file that each path stands for: where it was noticed, or where it lies now.
+def files_at(config: Config, ledger: Ledger, paths: Sequence[Path], node: str | None = None) -> list[Line]:
+    """Return the file that each path stands for: where it was noticed, or where it lies now, here or on another node.
 
     Raises:
         RefusedError: Some are not known; all of them are named.
     """
+    if node is not None and node != config.node.name:
+        return _files_elsewhere(config, ledger, paths, node)
     found: list[Line] = []
     strangers: list[str] = []
     with ledger.read() as tx:
@@ -51,6 +58,18 @@ def files_at(config: Config, ledger: Ledger, paths: Sequence[Path]) -> list[Line
                 found.append(line)
     if strangers:
         raise RefusedError(f"{'; '.join(strangers)}; identifai-watch explain says why. Nothing was done")
+    return found
+
+
+def _files_elsewhere(config: Config, ledger: Ledger, paths: Sequence[Path], node: str) -> list[Line]:
+    elsewhere.check_node(config, ledger, node)
+    found = []
+    with ledger.read() as tx:
+        for path in map(os.fsencode, paths):
+            lines = elsewhere.lines_at(tx, node, path)
+            if not lines:
+                raise elsewhere.nowhere(node, path)
+            found.append(lines[0])
     return found
 
 

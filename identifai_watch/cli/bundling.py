@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from identifai_watch.cli import gathering
+from identifai_watch.cli.elsewhere import check_node, node_option
 from identifai_watch.cli.opening import config_option, json_option, load
 from identifai_watch.core.sidecar import shown
 from identifai_watch.errors import Exit, RefusedError
@@ -53,21 +54,29 @@ def bundle_command() -> None:
     is_flag=True,
     help="Bundle what there is of a file that has no verdict, has changed since, or is gone.",
 )
+@node_option
 @config_option
 @json_option
 def make_command(
-    *, path: Path, output: Path, is_partial: bool, config_path: Path | None, as_json: bool
+    *,
+    path: Path,
+    output: Path,
+    is_partial: bool,
+    node: str | None,
+    config_path: Path | None,
+    as_json: bool,
 ) -> None:
     """Bundle the file at PATH; its bytes must still be those that were judged.
 
     This is what `identifai-watch bundle PATH` does.
     """
     config = load(config_path)
-    place = gathering.located(config, path)
+    place = gathering.located(config, path, node)
     now = datetime.now(UTC)
     with gathering.opened_to_read(config) as ledger:
         if ledger is None:
             raise RefusedError("there is no ledger yet, and so nothing to bundle")
+        check_node(config, ledger, node)
         with ledger.read() as tx:
             lines = gathering.lines_at(tx, config, place)
         if not lines:

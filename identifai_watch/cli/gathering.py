@@ -4,19 +4,20 @@ Nothing is written, not even a ledger: where there is none yet, there is nothing
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from identifai_watch.cli import elsewhere
 from identifai_watch.cli.opening import folder_of, opened
 from identifai_watch.config import Config, Folder
 from identifai_watch.core.model import File
 from identifai_watch.core.report import AD_HOC
 from identifai_watch.core.sidecar import shown
 from identifai_watch.errors import RefusedError
-from identifai_watch.ledger import Ledger, Transaction, views
+from identifai_watch.ledger import Ledger, Transaction, desk, views
 from identifai_watch.ledger.views import Line
 
 PAGE = 500
@@ -27,7 +28,10 @@ Filters = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A path of this ``node`` that was asked for: absolute, and in which watched folder under which path there, if in any."""
+    """A path of a ``node`` that was asked for: absolute, and in which watched folder under which path there, if in any.
+
+    Of another node it is what was typed, and in no folder of this one.
+    """
 
     node: str
     absolute: bytes
@@ -69,19 +73,39 @@ def each_line(ledger: Ledger | None, filters: Filters, limit: int | None) -> Ite
 
 
 def check_folder(config: Config, ledger: Ledger | None, name: str | None) -> None:
-    """Raise RefusedError if no folder is called ``name``, neither in the configuration nor in the ledger."""
+    """Raise RefusedError if no folder is called ``name``, neither in the configuration nor in the ledger, on any host."""
     if name is None or config.folder_named(name) is not None:
         return
     if ledger is not None:
         with ledger.read() as tx:
-            if name in views.folder_ids(tx, config.node.name, config.shared):
+            own = views.folder_ids(tx, config.node.name, config.shared)
+            if name in own or (ledger.member and views.owners(tx, name)):
                 return
     known = ", ".join(folder.name for folder in config.folders)
     raise RefusedError(f"there is no folder {name}; configured are {known}")
 
 
-def located(config: Config, path: Path) -> Place:
-    """Return where a path lies: in which watched folder, also if links lead to it, or in none."""
+def has_hosts(ledger: Ledger | None) -> bool:
+    """Tell whether the ledger knows of more hosts than one, so that people are told which one is meant."""
+    if ledger is None or not ledger.member:
+        return False
+    with ledger.read() as tx:
+        return len(desk.node_names(tx) | {ledger.node}) > 1
+
+
+def of_host(ledger: Ledger | None) -> Callable[[File], dict[str, Any]]:
+    """Return what JSON says besides of a file: its host, in a ledger that several may use; "" is one that they share."""
+    is_shared = ledger is not None and ledger.member != ""
+    return lambda file: {"node": file.node} if is_shared else {}
+
+
+def located(config: Config, path: Path, node: str | None = None) -> Place:
+    """Return where a path lies: in which watched folder, also if links lead to it, or in none.
+
+    Of another ``node`` than this one nothing is known but what the ledger says: it is taken as it is named.
+    """
+    if node is not None and node != config.node.name:
+        return Place(node=node, absolute=os.fsencode(path), folder=None, path=b"")
     absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link that is the file itself
     for candidate in (absolute, absolute.parent.resolve() / absolute.name):
         try:
@@ -99,7 +123,9 @@ def located(config: Config, path: Path) -> Place:
 
 
 def lines_at(tx: Transaction, config: Config, place: Place) -> list[Line]:
-    """Return this host's files that were noticed at, or lie at, a place; the one that stands for it first."""
+    """Return the files of a host that were noticed at, or lie at, a place; the one that stands for it first."""
+    if place.node != config.node.name:
+        return elsewhere.lines_at(tx, place.node, place.absolute)
     numbers = views.folder_ids(tx, place.node, config.shared)
     found: list[Line] = []
     if place.folder is not None and place.folder.name in numbers:
@@ -114,6 +140,8 @@ def lines_at(tx: Transaction, config: Config, place: Place) -> list[Line]:
 
 def nowhere(config: Config, place: Place) -> RefusedError:
     """Return the error for a path in no watched folder that the ledger does not know either."""
+    if place.node != config.node.name:
+        return elsewhere.nowhere(place.node, place.absolute)
     watched_paths = ", ".join(shown(folder.root) for folder in config.folders)
     return RefusedError(
         f"{shown(place.absolute)} lies in no watched folder, and the ledger does not know it; "

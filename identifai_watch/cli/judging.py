@@ -17,6 +17,7 @@ import click
 from identifai_watch import __version__
 from identifai_watch.cli import running
 from identifai_watch.cli.asking import confirm, files_at, give, line_at, tell, utc_now
+from identifai_watch.cli.elsewhere import node_option
 from identifai_watch.cli.opening import config_option, folder_of, json_option, load, opened
 from identifai_watch.config import Config, Folder
 from identifai_watch.core import sidecar
@@ -353,11 +354,13 @@ def _trouble(line: Line) -> str:
 
 @click.command("rejudge")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@node_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @config_option
 @json_option
 def rejudge_command(
     paths: tuple[Path, ...],
+    node: str | None,
     yes: bool,  # noqa: FBT001 - click's flag
     config_path: Path | None,
     as_json: bool,  # noqa: FBT001 - click's flag
@@ -365,7 +368,7 @@ def rejudge_command(
     """Have files judged anew; this is paid for again, and the earlier verdict is kept in the history."""
     config = load(config_path)
     with opened(config) as ledger:
-        lines = files_at(config, ledger, paths)
+        lines = files_at(config, ledger, paths, node)
         contents = {line.analysis.id for line in lines if line.analysis is not None}
         if not contents:
             raise RefusedError("none of these was ever sent, so there is nothing to judge anew")

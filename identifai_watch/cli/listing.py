@@ -15,9 +15,14 @@ PAGE = 100
 """Lines that are laid out at once."""
 
 
-def write(out: IO[str], lines: Iterable[Line], renamed: Callable[[File], str | None]) -> None:
+def write(
+    out: IO[str], lines: Iterable[Line], renamed: Callable[[File], str | None], *, has_hosts: bool = False
+) -> None:
     """Print a list; ``renamed`` says where people find a file whose folder they know by another name."""
-    cells = (line_cells(line.file, line.analysis, renamed(line.file)) for line in lines)
+    cells = (
+        line_cells(line.file, line.analysis, renamed(line.file), node=line.file.node if has_hosts else "")
+        for line in lines
+    )
     if out.isatty():
         _on_terminal(out, cells)
         return

@@ -16,16 +16,17 @@ import click
 
 from identifai_watch import overview
 from identifai_watch.cli import gathering, listing
+from identifai_watch.cli.elsewhere import check_node, node_option
 from identifai_watch.cli.gathering import Filters, each_line, located, nowhere, opened_to_read
 from identifai_watch.cli.opening import config_option, json_option, load
 from identifai_watch.cli.plugin import Plugin, say
 from identifai_watch.config import Config
 from identifai_watch.core import report
-from identifai_watch.core.model import FileState, Outcome
+from identifai_watch.core.model import File, FileState, Outcome
 from identifai_watch.core.report import Row
 from identifai_watch.core.sidecar import shown, timestamp
 from identifai_watch.errors import Exit, RefusedError
-from identifai_watch.ledger import Transaction, views
+from identifai_watch.ledger import Ledger, Transaction, views
 from identifai_watch.ledger.views import Line
 from identifai_watch.overview import report_of
 
@@ -40,6 +41,7 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--doubt", is_flag=True, help="Only what was perhaps paid for without an answer."),
         click.option("--stuck", is_flag=True, help="Only what is not tried again by itself."),
+        click.option("--node", help="Only files of this host, in a ledger that several use."),
         click.option("--folder", help="Only files of this folder, by its name."),
         click.option(
             "--outcome", type=click.Choice([one.value for one in Outcome]), help="Only files of this outcome."
@@ -106,37 +108,47 @@ def status_command(
 @filter_options
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
 def list_command(
-    *, config_path: Path | None, as_json: bool, limit: int | None, folder: str | None, **filters: Any
+    *,
+    config_path: Path | None,
+    as_json: bool,
+    limit: int | None,
+    folder: str | None,
+    node: str | None,
+    **filters: Any,
 ) -> None:
     """List files with their verdicts, newest first; with --json one object a line."""
     config = load(config_path)
     with opened_to_read(config) as ledger, standard_output() as out:
+        check_node(config, ledger, node)
         gathering.check_folder(config, ledger, folder)
-        lines = each_line(ledger, _filters(folder=folder, **filters), limit)
+        lines = each_line(ledger, _filters(folder=folder, node=node, **filters), limit)
         if as_json:
-            out.writelines(f"{text}\n" for text in _as_json(config, lines))
+            out.writelines(f"{text}\n" for text in _as_json(config, ledger, lines))
         else:
-            listing.write(out, lines, partial(overview.renamed, config))
+            has_hosts = gathering.has_hosts(ledger)
+            listing.write(out, lines, partial(overview.renamed, config), has_hosts=has_hosts)
 
 
 @click.command("show")
 @config_option
 @json_option
+@node_option
 @path_argument
-def show_command(*, config_path: Path | None, as_json: bool, path: Path) -> None:
+def show_command(*, config_path: Path | None, as_json: bool, node: str | None, path: Path) -> None:
     """Show one file: what was found in it, its copies, its editions and its whole history."""
     from identifai_watch.core import findings, wording  # noqa: PLC0415 - what was found is for this command alone
 
     config = load(config_path)
-    place = located(config, path)
+    place = located(config, path, node)
     with opened_to_read(config) as ledger:
+        check_node(config, ledger, node)
         if ledger is None:
             raise _unknown(place)
         with ledger.read() as tx:
             lines = gathering.lines_at(tx, config, place)
             if not lines:
                 raise nowhere(config, place) if place.folder is None else _unknown(place)
-            document = _document(tx, lines)
+            document = _document(tx, lines, gathering.of_host(ledger))
             file, analysis = lines[0].file, lines[0].analysis
             raw = None if analysis is None else views.raw_answer(tx, analysis.id)
         document["file"]["shown_at"] = overview.shown_at(config, file)
@@ -158,15 +170,16 @@ def show_command(*, config_path: Path | None, as_json: bool, path: Path) -> None
 @click.command("explain")
 @config_option
 @json_option
+@node_option
 @path_argument
-def explain_command(*, config_path: Path | None, as_json: bool, path: Path) -> None:
+def explain_command(*, config_path: Path | None, as_json: bool, node: str | None, path: Path) -> None:
     """Say why a file was or was not judged, what it waits for, and what can be done."""
     from identifai_watch.cli.tracing import explain  # noqa: PLC0415 - the folder's rules are for this command alone
     from identifai_watch.core.explaining import explanation_json  # noqa: PLC0415 - likewise
 
     config = load(config_path)
     with opened_to_read(config) as ledger:
-        found, around = explain(config, ledger, located(config, path), datetime.now(UTC))
+        found, around = explain(config, ledger, located(config, path, node), datetime.now(UTC))
     with standard_output() as out:
         if as_json:
             out.write(f"{json.dumps(explanation_json(found, around))}\n")
@@ -191,6 +204,7 @@ def export_command(
     output: str,
     is_history: bool,
     folder: str | None,
+    node: str | None,
     **filters: Any,
 ) -> None:
     """Write files and verdicts as CSV or JSON lines, newest first.
@@ -202,7 +216,7 @@ def export_command(
     column.
     """
     config = load(config_path)
-    if is_history and (folder is not None or any(filters.values())):
+    if is_history and (folder is not None or node is not None or any(filters.values())):
         raise click.UsageError("--history is written whole: a chain with links left out proves nothing.")
     with opened_to_read(config) as ledger:
         columns: Sequence[str] = report.EXPORTED
@@ -212,10 +226,14 @@ def export_command(
             columns = happenings.COLUMNS
             rows: Iterator[Row] = map(happenings.export_row, happenings.each_line(ledger))
         else:
+            check_node(config, ledger, node)
             gathering.check_folder(config, ledger, folder)
-            lines = each_line(ledger, _filters(folder=folder, **filters), None)
+            lines = each_line(ledger, _filters(folder=folder, node=node, **filters), None)
+            of_host = gathering.of_host(ledger)
+            columns = (*columns, "node") if ledger is not None and ledger.member else columns
             rows = (
                 report.export_row(line.file, line.analysis, overview.shown_at(config, line.file))
+                | of_host(line.file)
                 for line in lines
             )
         with _writing(output) as out:
@@ -223,21 +241,30 @@ def export_command(
 
 
 def _filters(
-    *, state: str | None, outcome: str | None, folder: str | None, stuck: bool, doubt: bool
+    *,
+    state: str | None,
+    outcome: str | None,
+    folder: str | None,
+    node: str | None,
+    stuck: bool,
+    doubt: bool,
 ) -> Filters:
     return {
         "state": None if state is None else FileState(state),
         "outcome": None if outcome is None else Outcome(outcome),
         "folder": folder,
+        "node": node,
         "stuck": stuck,
         "doubt": doubt,
     }
 
 
-def _as_json(config: Config, lines: Iterable[Line]) -> Iterator[str]:
+def _as_json(config: Config, ledger: Ledger | None, lines: Iterable[Line]) -> Iterator[str]:
+    of_host = gathering.of_host(ledger)
     for line in lines:
         shown_at = overview.shown_at(config, line.file)
-        yield json.dumps(report.line_json(line.file, line.analysis) | {"shown_at": shown_at})
+        said = report.line_json(line.file, line.analysis) | {"shown_at": shown_at} | of_host(line.file)
+        yield json.dumps(said)
 
 
 def _unknown(place: gathering.Place) -> RefusedError:
@@ -245,16 +272,16 @@ def _unknown(place: gathering.Place) -> RefusedError:
     return RefusedError(f"the ledger does not know {path}; identifai-watch explain says why")
 
 
-def _document(tx: Transaction, lines: list[Line]) -> Row:
+def _document(tx: Transaction, lines: list[Line], of_host: Callable[[File], Row]) -> Row:
     """Return all that the ledger knows of the file that stands first in ``lines``, and of those before it there."""
     file, analysis = lines[0].file, lines[0].analysis
     analysed = None if analysis is None else report.analysis_json(analysis)
     editions = [] if analysis is None else views.editions_of(tx, analysis)
     return {
-        "file": report.file_json(file, analysis),
+        "file": report.file_json(file, analysis) | of_host(file),
         "verdict": None if analysed is None else analysed["verdict"],
         "analysis": analysed,
-        "copies": [report.line_json(copy, None) for copy in views.copies_of(tx, file)],
+        "copies": [report.line_json(copy, None) | of_host(copy) for copy in views.copies_of(tx, file)],
         "editions": [report.analysis_json(one) for one in editions] if len(editions) > 1 else [],
         "earlier": [report.line_json(line.file, line.analysis) for line in lines[1:]],
         "history": [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from identifai_watch.cli.acting import Since
-from identifai_watch.cli.gathering import opened_to_read
+from identifai_watch.cli.gathering import has_hosts, opened_to_read
 from identifai_watch.cli.opening import config_option, json_option, load
 from identifai_watch.cli.reading import standard_output
 from identifai_watch.core.costs import costs_json, nothing
@@ -39,7 +39,11 @@ def costs_command(*, since: datetime, config_path: Path | None, as_json: bool) -
     now = datetime.now(UTC)
     with opened_to_read(config) as ledger:
         limits = config.api.limits
-        used = nothing(since, now) if ledger is None else costs.costs(ledger.read, limits, since, now)
+        used = (
+            nothing(since, now)
+            if ledger is None
+            else costs.costs(ledger.read, limits, since, now, by_node=has_hosts(ledger))
+        )
     if as_json:
         _print_json(costs_json(used))
         return

@@ -16,7 +16,7 @@ import click
 
 from identifai_watch import config as configuration
 from identifai_watch import logs
-from identifai_watch.cli import gauge, rehearsal
+from identifai_watch.cli import elsewhere, gauge, rehearsal
 from identifai_watch.cli.asking import give
 from identifai_watch.cli.opening import config_option, json_option, load, opened
 from identifai_watch.config import Config
@@ -137,11 +137,10 @@ def release_all(config: Config, ledger: Ledger) -> None:
             "a daemon runs on this ledger; it judges what is there. identifai-watch backlog release frees what is held"
         )
     with ledger.read() as tx:
-        held = {name for name, *_ in views.backlog(tx)}
+        held = {name for _, name, *_ in views.backlog(tx)}
     for folder in config.folders:
         if folder.name in held:
-            where = {"node": folder.node_of(ledger.node), "folder": folder.name}
-            give(config, ledger, "release", where)
+            give(config, ledger, "release", elsewhere.folder(config, ledger, folder.name, None))
 
 
 def secret(config: Callable[[], Config], redaction: logs.Redaction) -> Callable[[], str]:

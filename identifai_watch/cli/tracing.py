@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from identifai_watch import circumstances
+from identifai_watch.cli import elsewhere
 from identifai_watch.cli.gathering import Place, lines_at, nowhere
 from identifai_watch.config import Config, Folder
 from identifai_watch.core import explaining
@@ -40,7 +41,10 @@ def explain(
     Raises:
         RefusedError: The path lies in no watched folder, or there is nothing, and the ledger does not know it.
     """
+    elsewhere.check_node(config, ledger, place.node)
     known = _known(config, ledger, place, now)
+    if place.node != config.node.name:
+        return _there(known, place), known.around
     line, around, folder = known.line, known.around, place.folder
     exists = around.trouble is None and os.path.lexists(place.absolute)
     if line is not None:
@@ -66,6 +70,18 @@ def explain(
     return _from_disk(config, folder, place, known), around
 
 
+def _there(known: Known, place: Place) -> Explanation:
+    """Explain a file of another host: by the ledger alone, for its disk cannot be looked at from here."""
+    if known.line is not None:
+        found = explaining.of_row(known.line.file, known.line.analysis, known.around)
+    elif known.left is not None:
+        found = explaining.of_rule(known.left.reason)
+    else:
+        raise elsewhere.nowhere(place.node, place.absolute)
+    where = f"it lies on {shown(place.node)}: a look at the disk, by explain there, may tell more"
+    return replace(found, notes=(*found.notes, where))
+
+
 def _known(config: Config, ledger: Ledger | None, place: Place, now: datetime) -> Known:
     """Ask the ledger for all that concerns a place, in one transaction."""
     name = "" if place.folder is None else place.folder.name
@@ -79,6 +95,9 @@ def _known(config: Config, ledger: Ledger | None, place: Place, now: datetime) -
         )
         number = views.folder_ids(tx, config.node.name, config.shared).get(name)
         left = None if number is None or line is not None else views.left_at(tx, number, place.path)
+        if place.node != config.node.name:
+            name = "" if line is None else line.file.folder
+            left = None if line is not None else elsewhere.left_at(tx, place.node, place.absolute)
         around = circumstances.gathered(
             tx, config, ledger, line, path=shown(place.absolute), folder=name, now=now
         )

@@ -21,7 +21,7 @@ class Node:
     """One host: ``is_here`` is the one that asks; ``health`` is the worst of its folders', or DOWN, or STOPPED.
 
     ``since`` is when its last daemon began, ``seen_at`` when that last told how it is, ``ended_at`` when it ended as it
-    was meant to. ``settling`` and ``uploading`` are 0 unless it runs.
+    was meant to: if that was long ago, nobody waits for it any more (``is_retired``). ``settling`` and ``uploading`` are 0 unless it runs.
     """
 
     name: str
@@ -31,14 +31,11 @@ class Node:
     since: datetime | None = None
     seen_at: datetime | None = None
     ended_at: datetime | None = None
+    is_retired: bool = False
     version: str | None = None
     settling: int = 0
     uploading: int = 0
     tally: Tally = field(default_factory=Tally)
-
-    def is_retired(self, now: datetime) -> bool:
-        """Tell whether nobody waits for it any more: it was stopped as it was meant to be, and long ago."""
-        return not self.is_running and self.ended_at is not None and now - self.ended_at > RETIRED_AFTER
 
 
 def health_of(healths: Iterable[str], ended_at: datetime | None, *, is_running: bool) -> str:
@@ -47,6 +44,11 @@ def health_of(healths: Iterable[str], ended_at: datetime | None, *, is_running: 
         return DOWN if ended_at is None else STOPPED
     found = set(healths)
     return next((state for state in (Health.UNAVAILABLE, Health.DEGRADED) if state in found), Health.OK)
+
+
+def is_retired(ended_at: datetime | None, now: datetime, *, is_running: bool) -> bool:
+    """Tell whether nobody waits for a host any more: its daemon was stopped as it was meant to be, and long ago."""
+    return not is_running and ended_at is not None and now - ended_at > RETIRED_AFTER
 
 
 def node_json(node: Node) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def _others(report: Report, now: datetime) -> _Found:
     """Return what is wrong with the other hosts: a dead one can tell nobody itself; one that was stopped is on purpose."""
     found = _Found()
     for one in report.nodes:
-        if one.is_here or one.is_retired(now):
+        if one.is_here or one.is_retired:
             continue
         at = "" if one.seen_at is None else f" since {one.seen_at:%Y-%m-%d %H:%M} UTC"
         if one.is_running and one.seen_at is not None and now - one.seen_at > SILENT_AFTER:

@@ -235,10 +235,13 @@ LIST_WIDTHS = (10, 4, 5, 16, 0)
 """The last column has no width: what may be long comes last."""
 
 
-def line_cells(file: File, analysis: Analysis | None, renamed: str | None = None) -> tuple[str, ...]:
+def line_cells(
+    file: File, analysis: Analysis | None, renamed: str | None = None, *, node: str = ""
+) -> tuple[str, ...]:
     """Return what ``list`` shows of a file to people, below LIST_COLUMNS: the outcome, or else where it stands, first.
 
-    ``renamed`` is where people find the file, if their folder is known by another name.
+    ``renamed`` is where people find the file, if their folder is known by another name; ``node`` is its host, where
+    there are several.
     """
     row = line_json(file, analysis)
     is_told = file.state is FileState.DELIVERED or file.outcome is Outcome.PENDING
@@ -252,7 +255,8 @@ def line_cells(file: File, analysis: Analysis | None, renamed: str | None = None
     moved = "" if file.lies_at is None else f" -> {row['lies_at']}"
     noticed = f"{file.noticed_at:%Y-%m-%d %H:%M}"
     place = f"{place_text(row)}{moved}" if renamed is None else renamed
-    return where, confidence, row["media"] or "-", noticed, f"{place}{doubt}"
+    host = f"{shown(node)}/" if node else ""
+    return where, confidence, row["media"] or "-", noticed, f"{host}{place}{doubt}"
 
 
 def _is_of_outcome(file: File, analysis: Analysis | None) -> bool:
@@ -269,8 +273,12 @@ def line_text(cells: Sequence[str]) -> str:
 
 
 def place_text(row: Row) -> str:
-    """Return folder and path of a line of ``list --json`` for people: of a single file it is the whole path."""
-    return f"{row['folder']}: {'/' if row['folder'] == AD_HOC else ''}{row['path']}"
+    """Return folder and path of a line of ``list --json`` for people: of a single file it is the whole path.
+
+    Behind its host where that is told.
+    """
+    host = f"{shown(row['node'])}/" if row.get("node") else ""
+    return f"{host}{row['folder']}: {'/' if row['folder'] == AD_HOC else ''}{row['path']}"
 
 
 EXPORTED = (

@@ -304,7 +304,7 @@ def _manifest(
         "schema_version": SCHEMA_VERSION,
         "made_at": timestamp(now),
         "tool": {"name": sidecar.TOOL, "version": __version__},
-        "file": {"folder": case.file.folder, **said["file"]},
+        "file": {"folder": case.file.folder, **({"node": case.host} if case.host else {}), **said["file"]},
         "outcome": said["outcome"],
         "reason": said["reason"],
         "verdict": said["verdict"],

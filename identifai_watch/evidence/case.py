@@ -58,7 +58,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One file with all that there is of it; ``missing`` names what is not, and why."""
+    """One file with all that there is of it; ``missing`` names what is not, and why.
+
+    ``host`` is whose file it is in a ledger that several hosts may use.
+    """
 
     file: File
     analysis: Analysis | None
@@ -69,6 +72,7 @@ class Case:
     lines: tuple[trail.Line, ...]
     passages: tuple[Passage, ...]
     missing: tuple[tuple[str, str], ...]
+    host: str = ""
 
     def without_original(self, reason: str) -> "Case":
         """Return the case without the file itself, which is not what was judged any more."""
@@ -114,6 +118,7 @@ def gather(
         lines=told,
         passages=parts,
         missing=tuple(missing),
+        host=line.file.node if ledger.member else "",
     )
 
 

@@ -1,6 +1,6 @@
 """What was there before the daemon: held until it is released, or judged after what is news."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -71,11 +71,12 @@ def release(
     step: Step,
     *,
     folder_id: int | None = None,
+    folder_ids: Collection[int] | None = None,
     newer_than: datetime | None = None,
     limit: int | None = None,
 ) -> int:
     """Release held files, the newest first; ``newer_than`` is compared with their modification. Returns how many."""
-    query = _releasable(folder_id, newer_than, limit)
+    query = _releasable(folder_id, folder_ids, newer_than, limit)
     released = tx.execute(sa.update(files).where(files.c.id.in_(query)).values(held=False)).rowcount
     history.record(tx, step, "released", files=released)
     return released
@@ -85,6 +86,7 @@ def releasable(
     tx: sa.Connection,
     *,
     folder_id: int | None = None,
+    folder_ids: Collection[int] | None = None,
     newer_than: datetime | None = None,
     limit: int | None = None,
 ) -> dict[str, int]:
@@ -93,7 +95,7 @@ def releasable(
         sa.select(folders.c.name, sa.func.count())
         .select_from(files)
         .join(folders, folders.c.id == files.c.folder_id)
-        .where(files.c.id.in_(_releasable(folder_id, newer_than, limit)))
+        .where(files.c.id.in_(_releasable(folder_id, folder_ids, newer_than, limit)))
         .group_by(folders.c.name)
         .order_by(folders.c.name)
     )
@@ -101,11 +103,16 @@ def releasable(
 
 
 def _releasable(
-    folder_id: int | None, newer_than: datetime | None, limit: int | None
+    folder_id: int | None,
+    folder_ids: Collection[int] | None,
+    newer_than: datetime | None,
+    limit: int | None,
 ) -> sa.Select[tuple[int]]:
     query = sa.select(files.c.id).where(_HELD).order_by(files.c.mtime_ns.desc())
     if folder_id is not None:
         query = query.where(files.c.folder_id == folder_id)
+    if folder_ids is not None:
+        query = query.where(files.c.folder_id.in_(folder_ids))
     if newer_than is not None:
         query = query.where(files.c.mtime_ns >= (newer_than - EPOCH) // timedelta(microseconds=1) * 1000)
     return query if limit is None else query.limit(limit)

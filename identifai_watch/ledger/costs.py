@@ -26,8 +26,8 @@ _COPIED = sa.text("files.duplicate = 1")
 _SENT = analyses.c.submitted_at.is_not(None)
 
 
-def costs(read: Transact, limits: Limits, since: datetime, now: datetime) -> Costs:
-    """Return what was used since an instant, and what is left of credits and purse."""
+def costs(read: Transact, limits: Limits, since: datetime, now: datetime, *, by_node: bool = False) -> Costs:
+    """Return what was used since an instant, and what is left of credits and purse; see ``used``."""
     whole = limits.purse(backlog=False)
     with read() as tx:
         account = budget.account(tx)
@@ -45,7 +45,7 @@ def costs(read: Transact, limits: Limits, since: datetime, now: datetime) -> Cos
             purse_whole=None if whole is None else whole.count,
             now=now,
         )
-    found = used(read, since, now)
+    found = used(read, since, now, by_node=by_node)
     return Costs(
         since=since,
         until=now,
@@ -64,16 +64,19 @@ class Used:
     resent: int
 
 
-def used(read: Transact, since: datetime, until: datetime) -> Used:
+def used(read: Transact, since: datetime, until: datetime, *, by_node: bool = False) -> Used:
     """Return what was sent, and what cost nothing, between two instants.
 
-    Of what was rebuilt from sidecars it is not known when it was sent: it is not counted.
+    Folders are told apart by their hosts if that is asked for: each may have one of the same name. Of what was rebuilt from sidecars it is not known when it was sent: it is not counted.
     """
     lines: list[Cost] = []
     resent = 0
     with read() as tx:
         first = _first(tx)
-        names = {row.id: row.name for row in tx.execute(sa.select(folders.c.id, folders.c.name))}
+        names = {
+            row.id: f"{row.node}/{row.name}" if by_node and row.node else row.name
+            for row in tx.execute(sa.select(folders.c.id, folders.c.name, folders.c.node))
+        }
     if first is None:
         return Used(lines=(), resent=0)
     for begins, ends in _days(max(since, first), until):

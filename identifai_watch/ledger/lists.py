@@ -121,9 +121,11 @@ def with_content(tx: sa.Connection, sha256: bytes) -> list[Line]:
     return [views.line_of(row) for row in tx.execute(query)]
 
 
-def folder_ids(tx: sa.Connection, name: str) -> tuple[int, ...]:
-    """Return the numbers of the folders of this name; none if there is none."""
-    return tuple(tx.execute(sa.select(folders.c.id).where(folders.c.name == name)).scalars())
+def folder_ids(tx: sa.Connection, name: str = "", node: str = "") -> tuple[int, ...]:
+    """Return the numbers of the folders of this name, and of this host; "" is any. None if there is none."""
+    wanted = ((folders.c.name, name), (folders.c.node, node))
+    query = sa.select(folders.c.id).where(*(column == value for column, value in wanted if value))
+    return tuple(tx.execute(query).scalars())
 
 
 def folder_names(tx: sa.Connection) -> list[str]:
@@ -137,17 +139,18 @@ def count_to_review(tx: sa.Connection, most: int) -> int:
     return int(tx.execute(sa.select(sa.func.count()).select_from(some)).scalar_one())
 
 
-def held_by_folder(tx: sa.Connection) -> dict[str, int]:
-    """Count what is held, by folder."""
+def held_by_folder(tx: sa.Connection, *, by_node: bool = False) -> dict[tuple[str, str], int]:
+    """Count what is held, by node and folder; the node is "" unless it is asked for."""
     query = (
-        sa.select(folders.c.name, sa.func.count())
+        sa.select(folders.c.node, folders.c.name, sa.func.count())
         .join(files, sa.and_(files.c.folder_id == folders.c.id, sa.text("files.held = 1")))
         .group_by(folders.c.id)
         .order_by(folders.c.name)
     )
-    held: dict[str, int] = {}
-    for name, number in tx.execute(query):
-        held[name] = held.get(name, 0) + number
+    held: dict[tuple[str, str], int] = {}
+    for node, name, number in tx.execute(query):
+        key = node if by_node else "", name
+        held[key] = held.get(key, 0) + number
     return held
 
 

@@ -162,12 +162,13 @@ def _number(table: sa.Table, *which: sa.ColumnElement[bool]) -> sa.ScalarSelect[
     return sa.select(sa.func.count()).select_from(table).where(*which).scalar_subquery()
 
 
-def lines(
+def lines(  # noqa: PLR0913 - the filters
     tx: sa.Connection,
     *,
     state: FileState | None = None,
     outcome: Outcome | None = None,
     folder: str | None = None,
+    node: str | None = None,
     stuck: bool = False,
     doubt: bool = False,
     limit: int | None = None,
@@ -184,6 +185,8 @@ def lines(
         query = query.where(files.c.outcome == outcome)
     if folder is not None:
         query = query.where(folders.c.name == folder)
+    if node is not None:
+        query = query.where(folders.c.node == node)
     if stuck:
         query = query.where(is_stuck())
     if doubt:
@@ -237,6 +240,12 @@ def folder_ids(tx: sa.Connection, node: str, shared: Collection[str] = ()) -> di
     query = sa.select(folders.c.name, folders.c.id, folders.c.node).where(folders.c.node.in_([node, SHARED]))
     found = sorted(tx.execute(query), key=lambda row: (row.node == SHARED) == (row.name in shared))
     return {row.name: row.id for row in found}
+
+
+def owners(tx: sa.Connection, name: str) -> list[str]:
+    """Return which hosts have ever had a folder of that name; "" is one that several share."""
+    query = sa.select(folders.c.node).where(folders.c.name == name).order_by(folders.c.node)
+    return list(tx.execute(query).scalars())
 
 
 def lying_at(tx: sa.Connection, path: bytes) -> list[Line]:
@@ -365,16 +374,19 @@ def heatmap(tx: sa.Connection, analysis_id: int) -> bytes | None:
     return found
 
 
-def backlog(tx: sa.Connection) -> list[tuple[str, str | None, int, int]]:
-    """Return what is held: (folder, media, files, bytes)."""
+def backlog(tx: sa.Connection, *, by_node: bool = False) -> list[tuple[str, str, str | None, int, int]]:
+    """Return what is held: (node, folder, media, files, bytes); the node is "" unless it is asked for."""
+    node: sa.ColumnElement[str] = (
+        folders.c.node if by_node else sa.literal_column("''", sa.Text()).label("node")
+    )
     query = (
-        sa.select(folders.c.name, files.c.media, sa.func.count(), sa.func.sum(files.c.size))
+        sa.select(node, folders.c.name, files.c.media, sa.func.count(), sa.func.sum(files.c.size))
         .join(folders, folders.c.id == files.c.folder_id)
         .where(sa.text("files.held = 1"))
-        .group_by(folders.c.name, files.c.media)
-        .order_by(folders.c.name)
+        .group_by(*([folders.c.node] if by_node else []), folders.c.name, files.c.media)
+        .order_by(*([folders.c.node] if by_node else []), folders.c.name)
     )
-    return [(name, media, number, int(size)) for name, media, number, size in tx.execute(query)]
+    return [(host, name, media, number, int(size)) for host, name, media, number, size in tx.execute(query)]
 
 
 def select_lines() -> sa.Select[Any]:

@@ -51,6 +51,7 @@ class Filters:
     outcome: str = ""
     decision: str = ""
     folder: str = ""
+    node: str = ""
     media: str = ""
     state: str = ""
     text: str = ""
@@ -59,7 +60,7 @@ class Filters:
     @property
     def is_any(self) -> bool:
         """Whether anything is left out by them."""
-        return any((self.outcome, self.decision, self.folder, self.media, self.state, self.text))
+        return any(getattr(self, name) for name in NAMES)
 
     def query(self, **more: str) -> str:
         """Return the query that asks for the same, and for what is given besides."""
@@ -67,7 +68,7 @@ class Filters:
         return urlencode({name: value for name, value in named.items() if value})
 
 
-NAMES = ("outcome", "decision", "folder", "media", "state", "text")
+NAMES = ("outcome", "decision", "folder", "node", "media", "state", "text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,7 @@ def filters(query: Mapping[str, str]) -> Filters:
         outcome=_one_of(query, "outcome", [*Outcome]),
         decision=_one_of(query, "decision", [*Choice, NONE]),
         folder=query.get("folder", "").strip(),
+        node=query.get("node", "").strip(),
         media=_one_of(query, "media", [*Media]),
         state=_one_of(query, "state", [*STATES]),
         text=query.get("text", "").strip(),
@@ -177,7 +179,8 @@ def _page(lines: list[Line], limit: int) -> Found:
 
 def _which(tx: Transaction, wanted: Filters) -> Wanted | None:
     """Return what to ask the ledger for; None where nothing can be found."""
-    folder_ids = lists.folder_ids(tx, wanted.folder) if wanted.folder else None
+    is_placed = wanted.folder or wanted.node
+    folder_ids = lists.folder_ids(tx, wanted.folder, wanted.node) if is_placed else None
     if folder_ids == ():
         return None
     decision = wanted.decision

@@ -142,14 +142,14 @@ class View:
         yield from self._part("review-count", rendering.escaped(pages.review_line(current.reviews)))
 
     def _reviews(self) -> Iterator[Event]:
-        rows = self.shared.get("reviews", lambda: sections.rows(sections.reviews(self.page).lines))
+        rows = self.shared.get("reviews", lambda: sections.rows(self.page, sections.reviews(self.page).lines))
         yield from self._rows("reviews", rows)
 
     def _files(self, filters: Filters) -> Iterator[Event]:
         after = listing.place(self.query)
 
         def rows() -> list[Row]:
-            return sections.rows(listing.find(self.page.ledger, filters, after=after).lines)
+            return sections.rows(self.page, listing.find(self.page.ledger, filters, after=after).lines)
 
         yield from self._rows("files", self.shared.get((filters, after), rows))
 

@@ -69,6 +69,7 @@ def file_json(page: Page, line: Line) -> dict[str, Any]:
     verdict = None if analysis is None else report.analysis_json(analysis)["verdict"]
     return report.file_json(file, analysis) | {
         "id": file.id,
+        **({"node": file.node} if page.ledger.member else {}),
         "shown_at": overview.shown_at(page.config(), file),
         "signs": wording.signs(file, analysis),
         "verdict": verdict,

@@ -28,11 +28,19 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """What is under way on the other hosts of the ledger."""
+
+    settling: int
+    uploading: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Now:
     """All that the first section of the page shows.
 
     ``moment`` is what a daemon of this process does, None if one elsewhere does it: then ``uploading`` is what that
-    told. ``awaited`` are some files that identifAI is at; ``stuck`` and ``doubted`` some that wait for a person.
+    told, and the other hosts; what these do is ``elsewhere``. ``held`` is by host and folder. ``awaited`` are some files that identifAI is at; ``stuck`` and ``doubted`` some that wait for a person.
     ``reviews`` counts what to review, up to MOST_COUNTED.
     """
 
@@ -43,7 +51,8 @@ class Now:
     purse_allowed: int
     moment: Moment | None
     uploading: int
-    held: Mapping[str, int]
+    elsewhere: Elsewhere
+    held: Mapping[tuple[str, str], int]
     awaited: Sequence[Line]
     stuck: Sequence[Line]
     doubted: Sequence[Line]
@@ -58,11 +67,15 @@ def now(page: Page, at: datetime) -> Now:
     with ledger.read() as tx:
         budgets = _budgets(tx, config, at)
         purse = budget.purse(tx, config.api.limits, at)
-        held = lists.held_by_folder(tx) if report.held else {}
+        held = lists.held_by_folder(tx, by_node=report.has_hosts) if report.held else {}
         awaited = lists.awaited(tx, MOST_SHOWN)
         reviews = lists.count_to_review(tx, MOST_COUNTED)
         stuck = _some(tx, lists.Wanted(stuck=True)) if report.stuck else []
         doubted = _some(tx, lists.Wanted(doubt=True)) if report.doubt else []
+    others = [one for one in report.nodes if not one.is_here]
+    elsewhere = Elsewhere(
+        settling=sum(one.settling for one in others), uploading=sum(one.uploading for one in others)
+    )
     return Now(
         at=at,
         report=report,
@@ -70,7 +83,8 @@ def now(page: Page, at: datetime) -> Now:
         purse=purse,
         purse_allowed=config.api.posts_per_day,
         moment=moment,
-        uploading=_uploading(ledger) if report.is_running else 0,
+        uploading=(_uploading(ledger) if report.is_running else 0) + elsewhere.uploading,
+        elsewhere=elsewhere,
         held=held,
         awaited=awaited,
         stuck=stuck,

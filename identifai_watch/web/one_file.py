@@ -68,6 +68,7 @@ def body(page: Page, line: Line, *, may_edit: bool) -> str:
         facts=list(_facts(page, file, analysis)),
         vendor_url=None if verdict is None else vendor_url(verdict.result_url),
         copies=copies,
+        has_hosts=bool(page.hosts()),
         history=history,
         sidecar=None if written is None else written.decode(),
     )
@@ -150,6 +151,7 @@ def _facts(page: Page, file: File, analysis: Analysis | None) -> Iterator[tuple[
     place = overview.lies_at(page.config(), file)
     verdict = None if analysis is None else analysis.verdict
     said: list[tuple[str, object]] = [
+        ("Host", file.node if page.hosts() and file.node else None),
         ("Lies at", None if place is None else shown(place)),
         ("Shown as", overview.renamed(page.config(), file)),
         ("Copied to", None if file.copied_to is None else shown(file.copied_to)),

@@ -53,6 +53,14 @@ class Page:
             raise UnknownFileError(f"the ledger knows no file of the number {number}")
         return found[0]
 
+    def hosts(self) -> list[str]:
+        """Return the hosts of the ledger by name, if there is more than this one: then people are told which is meant."""
+        if not self.ledger.member:
+            return []
+        with self.ledger.read() as tx:
+            known = desk.node_names(tx) | {self.ledger.node}
+        return sorted(known) if len(known) > 1 else []
+
     def is_well(self) -> bool:
         """Tell whether a daemon runs whose loop turns."""
         if self.well is not None:

@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from identifai_watch.core.explaining import PAUSES, REMEDIES
 from identifai_watch.core.model import FileState
+from identifai_watch.core.report import Report, WatchedFolder
 from identifai_watch.core.words import span
 from identifai_watch.errors import RefusedError
 from identifai_watch.ledger import lists
@@ -47,8 +48,8 @@ def home(request: Request) -> Response:
         now_line=now_line(current),
         needs_a_look=needs_a_look(current),
         review_line=review_line(current.reviews),
-        reviews=sections.rows(sections.reviews(page).lines),
-        rows=sections.rows(newest.lines),
+        reviews=sections.rows(page, sections.reviews(page).lines),
+        rows=sections.rows(page, newest.lines),
         next="" if newest.next is None else str(newest.next),
         **_choices(page, Filters()),
     )
@@ -83,6 +84,7 @@ def file(request: Request) -> Response:
         request,
         "file.html",
         file=line.file,
+        has_hosts=bool(page.hosts()),
         body=one_file.body(page, line, may_edit=rendering.visitor(request).may_edit),
         done=DONE.get(request.query_params.get("done", ""), ""),
         **one_file.picture(page, line),
@@ -126,7 +128,9 @@ def now_line(current: Now) -> str:
     parts = []
     if report.account.reason is not None:
         parts.append(f"paused: {PAUSES[report.account.reason]}")
-    ill = [one.name for one in report.folders if one.health == "unavailable"]
+    away = [one.name for one in report.nodes if not one.is_running and not one.is_retired]
+    parts += [f"no daemon on {', '.join(away)}"] if away else []
+    ill = [one.name if not report.has_hosts else one.full_name for one in _ill(report)]
     parts += [f"unavailable: {', '.join(ill)}"] if ill else []
     parts += [f"{report.stuck:,} stuck"] if report.stuck else []
     if report.queue.total:
@@ -140,8 +144,15 @@ def now_line(current: Now) -> str:
 def needs_a_look(current: Now) -> bool:
     """Tell whether how things stand is worth unfolding."""
     report = current.report
-    is_ill = any(one.health == "unavailable" for one in report.folders)
+    is_away = any(not one.is_running and not one.is_retired for one in report.nodes)
+    is_ill = is_away or bool(_ill(report))
     return not report.is_running or report.account.reason is not None or bool(report.stuck) or is_ill
+
+
+def _ill(report: Report) -> list[WatchedFolder]:
+    """Return the folders out of reach: what a host told last whose daemon does not run holds no longer."""
+    away = {one.name for one in report.nodes if not one.is_running}
+    return [one for one in report.folders if one.health == "unavailable" and one.node not in away]
 
 
 def review_line(count: int) -> str:
@@ -165,7 +176,7 @@ def _list(request: Request, filters: Filters, title: str, base: str) -> Response
         base=f"{base}?{filters.query()}".rstrip("?"),
         live=filters.query(view=view, **asked),
         to_review=filters.to_review,
-        rows=sections.rows(found.lines),
+        rows=sections.rows(page, found.lines),
         next="" if found.next is None else f"{base}?{filters.query(after=str(found.next))}",
         looked_to=None if found.looked_to is None else found.looked_to.noticed_at,
         is_later=after is not None,
@@ -177,7 +188,7 @@ def _choices(page: Page, filters: Filters) -> dict[str, Any]:
     """Return what the form of filters offers."""
     with page.ledger.read() as tx:
         folders = lists.folder_names(tx)
-    return {"filters": filters, "folders": folders, "states": STATES}
+    return {"filters": filters, "folders": folders, "hosts": page.hosts(), "states": STATES}
 
 
 ROUTES = [

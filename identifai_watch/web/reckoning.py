@@ -63,7 +63,8 @@ class Reckonings:
 
     def __init__(self, page: Page) -> None:
         def reckon_costs(since: datetime, now: datetime) -> Costs:
-            return ledger_costs.costs(page.ledger.read, page.config().api.limits, since, now)
+            limits, has_hosts = page.config().api.limits, bool(page.hosts())
+            return ledger_costs.costs(page.ledger.read, limits, since, now, by_node=has_hosts)
 
         def reckon_quality(since: datetime, _now: datetime) -> Quality:
             return ledger_quality.quality(page.ledger.read, since)

@@ -26,15 +26,16 @@ class Row:
         return f"{zlib.crc32(self.html.encode('utf-8', 'replace')):08x}"
 
 
-def rows(lines: Iterable[Line]) -> list[Row]:
-    """Return files as the rows of a list."""
-    return [row(line) for line in lines]
+def rows(page: Page, lines: Iterable[Line]) -> list[Row]:
+    """Return files as the rows of a list, each with its host where there are several."""
+    has_hosts = bool(page.hosts())
+    return [row(line, has_hosts=has_hosts) for line in lines]
 
 
-def row(line: Line) -> Row:
+def row(line: Line, *, has_hosts: bool) -> Row:
     """Return a file as the row of a list."""
     signs = wording.signs(line.file, line.analysis)
-    html = rendering.fragment("_row.html", line=line, file=line.file, signs=signs)
+    html = rendering.fragment("_row.html", line=line, file=line.file, signs=signs, has_hosts=has_hosts)
     return Row(id=line.file.id, html=html)
 
 

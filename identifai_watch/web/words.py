@@ -69,12 +69,13 @@ def name(file: File) -> str:
     return shown(file.path.rpartition(b"/")[2])
 
 
-def directory(file: File) -> str:
-    """Return the folder and the directory in it that a file was noticed in."""
+def directory(file: File, *, has_hosts: bool = False) -> str:
+    """Return the folder and the directory in it that a file was noticed in, behind its host where there are several."""
     parent = shown(file.path.rpartition(b"/")[0])
+    host = f"{shown(file.node)}: " if has_hosts and file.node else ""
     if file.folder == AD_HOC:
-        return f"/{parent}"
-    return f"{file.folder}/{parent}" if parent else file.folder
+        return f"{host}/{parent}"
+    return f"{host}{file.folder}/{parent}" if parent else f"{host}{file.folder}"
 
 
 def is_stuck(line: Line) -> bool:

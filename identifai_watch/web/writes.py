@@ -11,14 +11,15 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from identifai_watch import hosts, orders
-from identifai_watch.config import Config, Folder
+from identifai_watch.config import Config
 from identifai_watch.core import routing
 from identifai_watch.core.model import Choice, Outcome
+from identifai_watch.core.report import SHARED
 from identifai_watch.core.routing import Action
 from identifai_watch.core.sidecar import shown
 from identifai_watch.core.words import files
 from identifai_watch.errors import RefusedError
-from identifai_watch.ledger import lists
+from identifai_watch.ledger import lists, views
 from identifai_watch.ledger.views import Line
 from identifai_watch.orders import Answer
 from identifai_watch.web import one_file, rendering, sessions, words
@@ -73,8 +74,10 @@ def ask_release(request: Request) -> Response:
     """Show what a release would let go, and what it would cost at most."""
     page: Page = request.app.state.page
     folder = request.query_params.get("folder", "")
-    held = _held(page, folder)
-    where = f"of the folder {shown(folder)}" if folder else "of all folders"
+    node = _host(page, request.query_params.get("node", ""))
+    held = _held(page, folder, node)
+    of_host = f" on {shown(node)}" if node not in {"", page.ledger.node} else ""
+    where = f"of the folder {shown(folder)}{of_host}" if folder else f"of all folders{of_host}"
     return _asked(
         request,
         Asked(
@@ -85,7 +88,7 @@ def ask_release(request: Request) -> Response:
             do="Release",
             action="/release",
             back="/now",
-            hidden={"folder": folder},
+            hidden={"folder": folder} | ({"node": node} if page.ledger.member else {}),
             limit=held,
         ),
     )
@@ -98,11 +101,14 @@ async def release(request: Request) -> Response:
     asked = form.get("limit", "")
     if not (asked.isascii() and asked.isdigit() and 0 < len(asked) < 10 and int(asked) > 0):
         raise RefusedError(f"limit: {shown(asked[:20])!r} is not a number of files")
-    arguments: dict[str, Any] = {"node": page.ledger.node, "limit": int(asked)}
+    node = _host(page, form.get("node", ""))
+    arguments: dict[str, Any] = {"node": node or page.ledger.node, "limit": int(asked)}
     folder = form.get("folder", "")
     if folder:
-        known = _known(page.config(), folder)
-        arguments |= {"folder": folder, "node": known.node_of(page.ledger.node)}
+        arguments |= {"folder": folder, "node": _known(page, folder, node)}
+    elif page.ledger.member:
+        with page.ledger.read() as tx:
+            arguments["folder_ids"] = list(views.folder_ids(tx, node).values())
     await anyio.to_thread.run_sync(_given, page, request, "release", arguments)
     return RedirectResponse("/now", status_code=303)
 
@@ -135,20 +141,43 @@ def _done(verb: str, answer: Answer | None) -> str:
     return past if answer.get(past) else "nothing"
 
 
-def _held(page: Page, folder: str) -> int:
+def _host(page: Page, asked: str) -> str:
+    """Return the host that is asked for, else this one; "" in a ledger that is a file.
+
+    Raises:
+        RefusedError: The ledger knows no such host.
+    """
+    if not asked or asked == page.ledger.node:
+        return page.ledger.member
+    if asked not in page.hosts():
+        raise RefusedError(f"there is no host {shown(asked[:100])} in the ledger")
+    return asked
+
+
+def _held(page: Page, folder: str, node: str) -> int:
+    """Count what is held of a host: of one folder, or of all."""
+    owner = _known(page, folder, node) if folder else ""
     with page.ledger.read() as tx:
-        if not folder:
-            return sum(lists.held_by_folder(tx).values())
-        _known(page.config(), folder)
-        return lists.held_by_folder(tx).get(folder, 0)
+        held = lists.held_by_folder(tx, by_node=bool(node))
+    if not folder:
+        return sum(count for (whose, _), count in held.items() if whose in {node, SHARED})
+    return held.get((owner if node else "", folder), 0)
 
 
-def _known(config: Config, folder: str) -> Folder:
-    found = config.folder_named(folder)
-    if found is None:
-        known = ", ".join(one.name for one in config.folders)
-        raise RefusedError(f"there is no folder {shown(folder[:100])}; configured are {known}")
-    return found
+def _known(page: Page, folder: str, node: str) -> str:
+    """Return under which node the ledger has a folder of a host; raise RefusedError if there is none."""
+    config, ledger = page.config(), page.ledger
+    if node in {"", ledger.node}:
+        own = config.folder_named(folder)
+        if own is None:
+            known = ", ".join(one.name for one in config.folders)
+            raise RefusedError(f"there is no folder {shown(folder[:100])}; configured are {known}")
+        return own.node_of(ledger.node)
+    with ledger.read() as tx:
+        owners = [one for one in views.owners(tx, folder) if one in {node, SHARED}]
+    if not owners:
+        raise RefusedError(f"{shown(node)} has no folder {shown(folder[:100])}")
+    return owners[-1]
 
 
 def _asked(request: Request, asked: Asked) -> Response:
@@ -165,7 +194,7 @@ def _ask_decide(page: Page, line: Line, request: Request) -> Asked:
     chosen = request.query_params.get("choice", "")
     return Asked(
         title="Decide",
-        about=_about(line),
+        about=_about(page, line),
         does=f"{_delivers(page.config(), line)} identifAI is not told, and its verdict is kept as it is. It can be decided anew.",
         costs=_FREE,
         do="Decide",
@@ -184,10 +213,10 @@ _MEANS = {
 }
 
 
-def _ask_retry(_page: Page, line: Line, _request: Request) -> Asked:
+def _ask_retry(page: Page, line: Line, _request: Request) -> Asked:
     return Asked(
         title="Retry",
-        about=_about(line),
+        about=_about(page, line),
         does="It goes on where it stood: what was not sent is sent, what was sent is asked for, what was not delivered is delivered.",
         costs="Nothing is paid twice. A content that was refused, or never sent, costs a post and its credits if identifAI takes it now.",
         do="Retry",
@@ -202,7 +231,7 @@ def _ask_rejudge(page: Page, line: Line, _request: Request) -> Asked:
     also = "" if copies < 1 else f" So it is for {files(copies)} with the same content."
     return Asked(
         title="Judge anew",
-        about=_about(line),
+        about=_about(page, line),
         does=f"The content is sent again, and identifAI judges it anew. The earlier verdict is kept in the history.{also}",
         costs="It is paid for again: one post and the credits of one analysis.",
         do="Pay again and judge anew",
@@ -218,8 +247,8 @@ _ASKS: Mapping[str, Callable[[Page, Line, Request], Asked]] = {
 }
 
 
-def _about(line: Line) -> str:
-    return f"{words.directory(line.file)}/{words.name(line.file)}"
+def _about(page: Page, line: Line) -> str:
+    return f"{words.directory(line.file, has_hosts=bool(page.hosts()))}/{words.name(line.file)}"
 
 
 def _delivers(config: Config, line: Line) -> str:
