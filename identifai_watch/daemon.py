@@ -315,6 +315,7 @@ class Daemon:
             away = self.shift.clock() - self._away_since
             self._away_since = None
             self.shift.log.info("ledger back", seconds=round(away.total_seconds(), 1))
+            self._dispatch.uploads.bear_with_others()
 
     def _end(self, *, is_meant: bool) -> None:
         """Stop: cut the uploads, write what became of them, and leave hung threads behind."""

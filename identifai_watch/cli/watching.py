@@ -45,7 +45,7 @@ class Outlook:
     def report(self, now: datetime) -> Report:
         """Return how things stand."""
         ledger = self._current()
-        seen = None if ledger is None else (self._file, ledger.version(), ledger.lock.is_taken())
+        seen = None if ledger is None else (self._file, ledger.news(), ledger.lock.is_taken())
         if self._found is None or seen is None or seen != self._seen or now - self._found[0] >= LONGEST:
             self._found = (now, report_of(self._config, ledger, now))
             self._seen = seen

@@ -117,6 +117,7 @@ class Uploads:
         self._begun = 0
         self._round = 0
         self._held_back = 0
+        self._bears_until: datetime | None = None
         self._why_back: AccountEvent | None = None
         self._brake = Brake(lambda: shift.config.api.upload_rate)
         self._turn, self._turned_at = 0.0, time.monotonic()
@@ -139,11 +140,16 @@ class Uploads:
         """Write down the requests that left while nothing limited them."""
         self._departures.write(tx)
 
+    def bear_with_others(self) -> None:
+        """Let claims that lapsed while nobody could renew them be renewed first: the ledger was away for all nodes."""
+        self._bears_until = self._shift.clock() + claims.TTL
+
     def recover(self, tx: Transaction) -> None:
         """Take up what was being sent when a daemon died, and give up what has been awaited too long."""
         shift = self._shift
         step = shift.step()
-        for row in claims.lapsed(tx, step.now):
+        is_early = self._bears_until is not None and step.now < self._bears_until
+        for row in () if is_early else claims.lapsed(tx, step.now):
             if row.id in self._flights:
                 continue
             event = Deferred("the daemon ended while it was sent", counts=False)

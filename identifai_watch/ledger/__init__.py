@@ -10,6 +10,7 @@ transaction. How a ledger is kept over the years stands in ``backup``, ``restore
 and ``trail``.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -24,6 +25,8 @@ from identifai_watch.ledger.closing import part
 from identifai_watch.ledger.dialects import is_file, shown
 from identifai_watch.ledger.schema import Statement
 from identifai_watch.ledger.standing import Standing, standing
+
+LOOK_SECONDS = 2.0
 
 REVISION = "0007"
 """The schema that this version speaks; a test holds it against the newest migration."""
@@ -109,6 +112,14 @@ class Ledger:
         For one thread alone; asking takes next to nothing.
         """
         return self._store.version()
+
+    def news(self) -> int:
+        """Return a number that changes when anybody may have written, for those who only look; for one thread alone.
+
+        On a server that is every other second: who looks is told of nothing there.
+        """
+        version = self.version()
+        return int(time.monotonic() / LOOK_SECONDS) if version is None else version
 
     def listen(self, wake: Callable[[], None]) -> None:
         """Have ``wake`` called, in another thread, when another host leaves something to do for this node."""

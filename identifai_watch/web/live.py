@@ -77,7 +77,7 @@ class Pulse:
         self._beats = 0
         self._beat = asyncio.Condition()
         self._watcher: asyncio.Task[None] | None = None
-        self._limit = anyio.CapacityLimiter(1)  # the ledger's version is for one thread at a time
+        self._limit = anyio.CapacityLimiter(1)  # the ledger's news are for one thread at a time
         self.watched = 0
         self.shared = Shared()
 
@@ -94,10 +94,10 @@ class Pulse:
         """Look for as long as anybody waits."""
         last: object = None
         while self.watched and not self._closing.is_set():
-            version = await anyio.to_thread.run_sync(self._page.ledger.version, limiter=self._limit)
+            news = await anyio.to_thread.run_sync(self._page.ledger.news, limiter=self._limit)
             is_moving = self._page.moment is not None and self._page.moment().motions != ()
-            if version != last or is_moving:
-                last = version
+            if news != last or is_moving:
+                last = news
                 self.shared.forget()
                 async with self._beat:
                     self._beats += 1
