@@ -10,7 +10,7 @@ import psycopg
 import sqlalchemy as sa
 from psycopg.errors import Diagnostic
 
-from identifai_watch.ledger.postgres import engine
+from identifai_watch.ledger.postgres.connecting import engine
 from tests.postgres import Cluster
 from tests.questions import Question
 

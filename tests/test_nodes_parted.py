@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from identifai_watch.ledger import postgres as engine
+from identifai_watch.ledger.postgres import connecting as engine
 from tests.harness import fleet, wait_for
 from tests.postgres import Cluster
 from tests.test_postgres_faults import FILES, LIMITS, assert_all_is_well, away, is_back

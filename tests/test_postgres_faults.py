@@ -15,7 +15,7 @@ import pytest
 from identifai_watch.daemon import Daemon
 from identifai_watch.errors import Exit
 from identifai_watch.ledger import Transaction, trail
-from identifai_watch.ledger import postgres as engine
+from identifai_watch.ledger.postgres import connecting as engine
 from identifai_watch.simulator import Endpoint
 from tests.harness import House, house, wait_for
 from tests.postgres import ROLE, Cluster

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from identifai_watch.daemon import Daemon
 from identifai_watch.errors import Exit, LaterError, LedgerAwayError
 from identifai_watch.ledger import Ledger, Transaction
-from identifai_watch.ledger import postgres as engine
+from identifai_watch.ledger.postgres import connecting as engine
 from identifai_watch.shift import Shift
 from identifai_watch.web import Page, Server
 from tests.browsing import Browser
