@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from identifai_watch import orders, systemd
-from identifai_watch.config import Config, Folder, restart_needed
+from identifai_watch.config import Config, restart_needed
 from identifai_watch.core.model import Media
 from identifai_watch.core.moment import Moment
 from identifai_watch.core.tally import tally_of
@@ -20,11 +20,12 @@ from identifai_watch.intake import Intake
 from identifai_watch.ledger import Transaction, claims, desk, intake, part, runs, shown
 from identifai_watch.ledger.desk import Command
 from identifai_watch.lookout import Lookout
-from identifai_watch.places import AD_HOC, ad_hoc_folder, place_of
+from identifai_watch.places import AD_HOC, ad_hoc_folder
 from identifai_watch.rest import BUSY_TICK, IDLE_TICK, Rest
 from identifai_watch.shares import Shares
 from identifai_watch.shift import Shift
 from identifai_watch.vigil import Vigil
+from identifai_watch.watchlist import JUDGE_PRIORITY, Watchlist
 from identifai_watch.workers import Arrived, Gather
 
 LINGER = 0.02
@@ -40,9 +41,6 @@ AWAY_WAIT = 1.0
 
 CLOCK_SLACK = timedelta(seconds=2)
 """How far the clock may be set back without a word."""
-
-JUDGE_PRIORITY = 10_000
-"""Of a file that an operator named: above every folder's."""
 
 Failed = Callable[[Transaction, Exception], None]
 
@@ -70,6 +68,7 @@ class Daemon:
         self._intakes: dict[int, Intake] = {}
         self._dispatch = dispatch(shift, key, self._intakes, Notices(shift))
         self._shares = Shares(shift, self._intakes)
+        self._watchlist = Watchlist(shift, self._intakes, self._shares)
         self._errand = Errand(shift, self._intakes, self._shares, self._dispatch, give_up=give_up)
         self._vigil = Vigil(shift, self._intakes, self._shares, self._dispatch, is_silent=bool(only))
         self._rest = Rest(shift, self._intakes, self._shares, self._dispatch)
@@ -210,7 +209,7 @@ class Daemon:
             self._open(tx)
         if self._unbegun_since is not None:
             claims.give_back(tx, self.shift.claimant, self._unbegun_since, self.shift.step())
-        self._mind_shares(tx)
+        self._watchlist.close_lost(tx)
         is_whole = self._is_stirred()
         if is_whole:
             self._whole_round_at = time.monotonic()
@@ -219,7 +218,7 @@ class Daemon:
         self._take_in(tx)
         if is_whole:
             self._obey(tx)
-            self._take_shares(tx)
+            self._watchlist.take_shares(tx)
         for one in self._intakes.values():
             one.tick(tx)
         if is_whole:
@@ -372,58 +371,13 @@ class Daemon:
         claims.bring_forward(tx, shift.clock())
         if self._only:
             shift.least_priority = JUDGE_PRIORITY
-            self._errand.targets = [self._take(tx, path) for path in self._only]
+            self._errand.targets = [self._watchlist.take(tx, path) for path in self._only]
             return
         for folder in shift.config.folders:
-            self._begin_folder(tx, folder)
+            self._watchlist.begin(tx, folder)
         singles = intake.folder(tx, self.shift.ledger.node, AD_HOC)
         if runs.unsettled(tx, [singles.id]):
-            self._watch(tx, ad_hoc_folder(), scans=False)
-
-    def _begin_folder(self, tx: Transaction, folder: Folder) -> None:
-        """Watch a folder, or wait until this host has it where several share it."""
-        if folder.shared:
-            self._shares.want(tx, folder)
-        else:
-            self._watch(tx, folder)
-
-    def _mind_shares(self, tx: Transaction) -> None:
-        """Close the shares that another host has by now, before anything is written of them; keep the others."""
-        for number in self._shares.keep(tx):
-            one = self._intakes.pop(number)
-            one.close()
-            self.shift.log.warning("share lost", folder=one.folder.name)
-            self._shares.want(tx, one.folder)
-
-    def _take_shares(self, tx: Transaction) -> None:
-        """Hand on the shares that cannot be reached from here, and watch those that this host comes to have."""
-        for number in self._shares.hand_on(tx):
-            one = self._intakes.pop(number)
-            one.close()
-            self.shift.log.warning("share handed on", folder=one.folder.name, reason=one.patrol.reason)
-            self._shares.want(tx, one.folder, aside=one.patrol.reason)
-        for folder in self._shares.tick(tx):
-            self._watch(tx, folder)
-
-    def _watch(self, tx: Transaction, folder: Folder, *, scans: bool = True) -> Intake:
-        opened = Intake(self.shift, folder, scans=scans)
-        opened.open(tx)
-        self._intakes[opened.folder_id] = opened
-        return opened
-
-    def _take(self, tx: Transaction, path: bytes) -> tuple[int, bytes]:
-        """Take the file at an absolute path first in line; return its folder's number and its path there.
-
-        Raises:
-            LaterError: It lies in a share that another host has.
-        """
-        folder, relative = place_of(self.shift.config.folders, path)
-        found = next((one for one in self._intakes.values() if one.folder.name == folder.name), None)
-        if found is None and folder.shared:
-            self._shares.take(tx, folder)
-        one = found or self._watch(tx, folder, scans=False)
-        one.offer(tx, relative, JUDGE_PRIORITY)
-        return one.folder_id, relative
+            self._watchlist.watch(tx, ad_hoc_folder(), scans=False)
 
     def _apply_reload(self) -> None:
         """Take a new configuration; a wrong one is refused with its problems, and the old one stays."""
@@ -445,24 +399,16 @@ class Daemon:
         systemd.ready(self._vigil.status())
 
     def _replace_folders(self, fresh: Config) -> None:
-        """Close the folders that changed or are gone, and open those that are new; the rest goes on untouched."""
-        shift = self.shift
-        same_limits = fresh.limits == shift.config.limits
-        shift.config = fresh
-        with shift.ledger.write() as tx:
-            for key, one in list(self._intakes.items()):
-                kept = fresh.folder_named(one.folder.name)
-                if one.folder.name != AD_HOC and (kept != one.folder or not same_limits):
-                    one.close()
-                    self._shares.give_up(tx, key)
-                    del self._intakes[key]
-            self._shares.reload({folder.name: folder for folder in fresh.folders})
-            running = {one.folder.name for one in self._shares.folders}
-            for folder in fresh.folders:
-                if folder.name not in running:
-                    self._begin_folder(tx, folder)
-            orders.look_now(tx, shift.clock(), shift.chance())
-            self._vigil.report(tx, force=True)
+        """Go on with the folders of another configuration."""
+        shift, before = self.shift, self.shift.config
+        try:
+            with shift.ledger.write() as tx:
+                self._watchlist.replace(tx, fresh)
+                orders.look_now(tx, shift.clock(), shift.chance())
+                self._vigil.report(tx, force=True)
+        except LedgerAwayError:
+            shift.config = before
+            raise
 
     # Orders.
 
@@ -489,7 +435,7 @@ class Daemon:
 
     def _judge(self, tx: Transaction, path: bytes) -> dict[str, Any]:
         try:
-            number, relative = self._take(tx, path)
+            number, relative = self._watchlist.take(tx, path)
         except LaterError as error:
             return {"error": str(error)}
         return {"folder": self._intakes[number].folder.name, "path": os.fsdecode(relative)}
