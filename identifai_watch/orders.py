@@ -103,8 +103,9 @@ def _carry_out_here(tx: Transaction, shift: Shift, command: Command) -> Answer:
     if command.verb == "reach":
         name = str(command.arguments["folder"])
         folder, host = shift.config.folder_named(name), shift.ledger.node
-        node = command.arguments.get("node", host if folder is None else folder.node_of(host))
-        intake.pin(tx, intake.folder(tx, node, name).id, None, host)
+        own = host if folder is None else folder.node_of(host)
+        node = str(command.arguments.get("node", own))
+        intake.pin(tx, intake.folder(tx, node, name).id, None, node or host)
         return {"folder": name}
     return carry_out(tx, command, shift.step())
 

@@ -288,3 +288,13 @@ def test_costs_are_told_by_host(two: Two) -> None:
     """Two folders of one name are two."""
     costs = json.loads(at(two.ada, "costs", "--json").out)
     assert {line["folder"]: line["posts"] for line in costs["days"]} == {"ada/drop": 1, "bob/drop": 1}
+
+
+def test_what_comes_back_after_the_end_is_closed(two: Two) -> None:
+    """No thread is waited for when a ledger is closed, and no connection of one stays open behind it."""
+    ledger = two.ada.open_ledger()
+    with ledger.read() as tx:
+        raw = tx.connection.driver_connection
+        ledger.close()
+        assert not raw.closed
+    assert raw.closed

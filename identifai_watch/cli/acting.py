@@ -141,7 +141,7 @@ def release_command(  # noqa: PLR0913 - click's options
             arguments["folder_ids"] = _folders_of(config, ledger, node)
         if newer_than is not None:
             arguments["newer_than"] = newer_than.isoformat()
-        by_folder = _releasable(ledger, newer_than, limit, arguments)
+        by_folder = _releasable(config, ledger, newer_than, limit, arguments)
         count = sum(by_folder.values())
         many = f"{files(count)} ({', '.join(f'{shown(one)}: {held:,}' for one, held in by_folder.items())})"
         if dry_run:
@@ -158,12 +158,13 @@ def release_command(  # noqa: PLR0913 - click's options
 
 
 def _releasable(
-    ledger: Ledger, newer_than: datetime | None, limit: int | None, arguments: dict[str, Any]
+    config: Config, ledger: Ledger, newer_than: datetime | None, limit: int | None, arguments: dict[str, Any]
 ) -> dict[str, int]:
     """Count by folder what would be released."""
-    name, node = arguments.get("folder"), arguments["node"]
+    name, node = arguments.get("folder"), arguments.get("node", ledger.node)
+    shared = config.shared if node == ledger.node else ()
     with ledger.read() as tx:
-        number = None if name is None else views.folder_ids(tx, node).get(name, -1)
+        number = None if name is None else views.folder_ids(tx, node, shared).get(name, -1)
         return archive.releasable(
             tx,
             folder_id=number,
@@ -177,7 +178,7 @@ def _folders_of(config: Config, ledger: Ledger, node: str | None) -> list[int]:
     """Return the folders of this host, or of a node: nobody releases all hosts' archives by not saying which."""
     elsewhere.check_node(config, ledger, node)
     with ledger.read() as tx:
-        return list(views.folder_ids(tx, node or ledger.node).values())
+        return list(views.folder_ids(tx, node or ledger.node, config.shared).values())
 
 
 # What is sent.
@@ -221,7 +222,6 @@ def pause_command(
     what, again = "nothing more is sent", "identifai-watch resume"
     _with_folder(name, node)
     with opened(config) as ledger:
-        arguments["node"] = ledger.node
         if name is not None:
             arguments |= elsewhere.folder(config, ledger, name, node)
             what = f"nothing more of folder {_full(ledger, arguments)} is sent"
@@ -361,8 +361,7 @@ def retry_command(
     with opened(config) as ledger:
         if name is not None:
             reached = elsewhere.folder(config, ledger, name, node)
-            arguments = reached if ledger.member else {"folder": name}
-            answer = give(config, ledger, "reach", arguments, node=reached.get("host") or None)
+            answer = give(config, ledger, "reach", reached, node=reached.get("host") or None)
             words = f"Whatever file system folder {name} is on now is accepted."
         elif stuck:
             answer = give(config, ledger, "retry", {"stuck": True})

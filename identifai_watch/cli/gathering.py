@@ -78,8 +78,8 @@ def check_folder(config: Config, ledger: Ledger | None, name: str | None) -> Non
         return
     if ledger is not None:
         with ledger.read() as tx:
-            own = views.folder_ids(tx, config.node.name, config.shared)
-            if name in own or (ledger.member and views.owners(tx, name)):
+            numbers = views.folder_ids(tx, config.node.name, config.shared)
+            if name in numbers or (ledger.member and views.owners(tx, name)):
                 return
     known = ", ".join(folder.name for folder in config.folders)
     raise RefusedError(f"there is no folder {name}; configured are {known}")

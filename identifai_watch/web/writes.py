@@ -108,7 +108,7 @@ async def release(request: Request) -> Response:
         arguments |= {"folder": folder, "node": _known(page, folder, node)}
     elif page.ledger.member:
         with page.ledger.read() as tx:
-            arguments["folder_ids"] = list(views.folder_ids(tx, node).values())
+            arguments["folder_ids"] = list(views.folder_ids(tx, node, page.config().shared).values())
     await anyio.to_thread.run_sync(_given, page, request, "release", arguments)
     return RedirectResponse("/now", status_code=303)
 

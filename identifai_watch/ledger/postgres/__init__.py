@@ -210,8 +210,16 @@ class Store:
     def close(self) -> None:
         """Close every connection, and give the node's lock back if it is ours."""
         self._watch.close()
+        # No thread is waited for at the end: one in the midst of a transaction gives its connection back later.
+        sa.event.listen(self.engine.pool, "checkin", _close)
         self.engine.dispose()
         self.lock.release()
+
+
+def _close(connection: psycopg.Connection[Any] | None, _record: object) -> None:
+    """Close a connection that comes back after all others were closed: nobody would any more."""
+    if connection is not None:
+        connection.close()
 
 
 __all__ = ["Store", "alive", "append_only", "chain", "make", "number_on", "part", "reserved", "ring"]
