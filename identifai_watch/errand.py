@@ -138,7 +138,8 @@ class Errand:
     def _is_refused(self, account: Account, now: datetime) -> bool:
         """Tell whether the account is paused, and was probed since this run began; a probe without an answer is none."""
         probed = (account.next_probe_at is None or account.next_probe_at > now) and not account.holds
-        return account.state is AccountState.PAUSED and probed and not self._dispatch.uploads.in_flight
+        is_asking = self._dispatch.standing.is_probing or self._dispatch.uploads.in_flight
+        return account.state is AccountState.PAUSED and probed and not is_asking
 
     def _can_await(self, account: Account, now: datetime) -> bool:
         """Tell whether verdicts come in while the account is paused, and that has not lasted for too long."""

@@ -190,6 +190,7 @@ class _Here(threading.local):
         self.noted: list[str] = []
         self.arrows: list[dict[int, str]] = []
         self.asked = ""
+        self.departing = ""
         self.is_head_gone = False
         self.writes: list[str] = []
 
@@ -300,8 +301,7 @@ def _commits(killer: Killer) -> None:
         ("claim_heatmap", "heatmap claimed"),
     ):
         _then(claims, name, lambda found, *_, noted=noted, **__: noted if found else None)
-    _then(budget, "depart", lambda _, _tx, method, *__, **___: f"{method} logged")
-    _departures(budget)
+    _departures(killer, budget)
     _then(
         budget, "advance_account", lambda both, *_, **__: "account advanced" if both[0] != both[1] else None
     )
@@ -349,9 +349,29 @@ def _arrows(work: Any, name: str, core: str) -> None:
     setattr(work.lifecycle, core, advanced)
 
 
-def _departures(budget: Any) -> None:
-    """Note the requests that are written down after they left, for nothing limits them."""
-    real = budget.log
+def _departures(killer: Killer, budget: Any) -> None:
+    """Pass the points of requests that take their instant, which is a transaction by itself, and note those that left before.
+
+    What nothing limits is written down after it left.
+    """
+    from identifai_watch.ledger import sqlite  # noqa: PLC0415 - after the fork
+
+    departure, write, real = budget._departure, sqlite.Store.write, budget.log
+
+    def departs(method: str, *args: Any, **kwargs: Any) -> Any:
+        _here.departing = method
+        return departure(method, *args, **kwargs)
+
+    @contextmanager
+    def written(store: Any) -> Iterator[Any]:
+        departing, _here.departing = _here.departing, ""
+        with write(store) as tx:
+            yield tx
+            killer.passes(Side.BEFORE, [f"{departing} logged"])
+        killer.passes(Side.AFTER, [f"{departing} logged"])
+
+    budget._departure = departs
+    sqlite.Store.write = written  # type: ignore[method-assign] - around the real one
 
     def logged(tx: Any, departed: Any) -> None:
         real(tx, departed)

@@ -22,7 +22,7 @@ def chapter() -> str:
 
 def written(url: str, passfile: Path) -> dict[str, Any]:
     """Return the configuration that the chapter shows, with the address of a server that there is."""
-    [text] = re.findall(r"^```toml\n(.*?)^```", chapter(), re.MULTILINE | re.DOTALL)
+    text, *_ = re.findall(r"^```toml\n(.*?)^```", chapter(), re.MULTILINE | re.DOTALL)
     address, _, name = url.rpartition("/")
     text = text.replace("postgresql+psycopg://identifai@db.example.org/identifai", f"{address}/{name}")
     document = tomllib.loads(text.replace("/etc/identifai-watch/pgpass", str(passfile)))

@@ -27,6 +27,7 @@ class Dispatch:
     """
 
     apis: list[Api]
+    standing: Standing
     uploads: Uploads
     polls: Polls
     deliveries: Deliveries
@@ -41,7 +42,8 @@ class Dispatch:
 
     def take_over(self, fresh: "Dispatch") -> None:
         """Go on as ``fresh``, in which nothing is under way: what is ends without us, and is written all the same."""
-        self.uploads, self.polls, self.deliveries = fresh.uploads, fresh.polls, fresh.deliveries
+        self.standing, self.uploads = fresh.standing, fresh.uploads
+        self.polls, self.deliveries = fresh.polls, fresh.deliveries
         self.apis += fresh.apis
         self.notices.renew()
 
@@ -72,6 +74,7 @@ def dispatch(
     api = duties.connect(shift.config.api, key, departures, shift.heard)
     return Dispatch(
         apis=[api],
+        standing=standing,
         uploads=Uploads(shift, api, departures, standing, intakes),
         polls=Polls(shift, api, standing),
         deliveries=Deliveries(shift, intakes, notices),

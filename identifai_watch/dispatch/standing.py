@@ -22,6 +22,11 @@ class Standing:
     shift: Shift
     _probe: datetime | None = field(init=False, default=None)
 
+    @property
+    def is_probing(self) -> bool:
+        """Whether a probe of ours is under way: what is known of the account is from before it."""
+        return self._probe is not None
+
     def wants_probe(self, tx: Transaction, account: Account) -> bool:
         """Tell whether it is our turn to look at the balance of a paused ``account``; nobody else does then."""
         if not gate.wants_probe(account, self.shift.clock()):
