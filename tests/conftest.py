@@ -41,7 +41,11 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
 
 @pytest.fixture(autouse=True)
 def log_as_it_was() -> Iterator[None]:
-    """Leave structlog as it is by default: commands that are typed in a test's own process set it up."""
+    """Leave structlog as it is by default: commands that are typed in a test's own process set it up.
+
+    A daemon in a thread logs to what stdout is now, not into what a command that is typed beside it prints.
+    """
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stdout))
     yield
     structlog.reset_defaults()
 

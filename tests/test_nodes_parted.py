@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from identifai_watch import api as vendor
+from identifai_watch.api import wire
 from identifai_watch.ledger.postgres import connecting as engine
 from tests.harness import fleet, wait_for
 from tests.postgres import Cluster
@@ -116,6 +118,8 @@ def test_a_node_is_parted_and_joined_again(
     monkeypatch.setattr(engine, "_SESSION", engine._SESSION | quick)
     monkeypatch.setattr(engine, "ANSWER_SECONDS", 1.0)
     monkeypatch.setattr(engine, "CONNECT_SECONDS", 2)
+    for where, name in ((vendor, "CONNECT_SECONDS"), (vendor, "READ_SECONDS"), (wire, "WRITE_SECONDS")):
+        monkeypatch.setattr(where, name, 5.0)
     url = server.database()
     with fleet(tmp_path, url, ["far", "near"], api=LIMITS) as homes, ExitStack() as stack:
         far, near = homes
