@@ -4,6 +4,7 @@ Counted are files, kills, faults, and what was lost or charged twice.
 """
 
 import fcntl
+import gc
 import os
 import signal
 import sys
@@ -34,7 +35,10 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
     tests = os.open(session.config.rootpath / "tests", os.O_RDONLY)
     try:
         fcntl.flock(tests, fcntl.LOCK_EX if worker == "gw0" else fcntl.LOCK_SH)
-        return (yield)
+        collected = yield
+        gc.collect()
+        gc.freeze()  # thousands of tests and what they import: no collection need look through them again
+        return collected
     finally:
         os.close(tests)
 

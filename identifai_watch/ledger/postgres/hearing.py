@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from identifai_watch.errors import LedgerError
+from identifai_watch.ledger.postgres import connecting
 from identifai_watch.ledger.postgres.connecting import engine
 
 CHANNEL = "identifai_watch"
@@ -25,6 +26,10 @@ def ring(tx: sa.Connection, nodes: set[str]) -> None:
 _RING = sa.select(sa.func.pg_notify(CHANNEL, sa.bindparam("node")))
 
 
+ASK_SECONDS = 2.0
+"""After so long without a word the server is asked whether it is there."""
+
+
 class Watch:
     """Hears, in a thread of its own, that another node has left this one something to do."""
 
@@ -35,7 +40,6 @@ class Watch:
         self._is_hearing = False
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
-        self._connection: psycopg.Connection[Any] | None = None
 
     def version(self) -> int | None:
         """Return a number that changes when another node told this one something; None while nobody would hear it."""
@@ -66,9 +70,11 @@ class Watch:
         self._is_hearing = True
         self._heard += 1  # what was told while nobody heard
         wake()
+        # Asked before silence would count as a server that is gone.
+        patience = min(ASK_SECONDS, connecting.ANSWER_SECONDS / 2)
         while not self._ended.is_set():
             is_told = False
-            for said in connection.notifies(timeout=2, stop_after=1):
+            for said in connection.notifies(timeout=patience, stop_after=1):
                 is_told = is_told or said.payload == self._node
             if is_told:
                 self._heard += 1
