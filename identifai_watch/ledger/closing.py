@@ -86,9 +86,9 @@ def tell(tx: sa.Connection, entries: Sequence[Entry]) -> None:
 
 
 def note(tx: sa.Connection, name: str, write: Note) -> None:
-    """Have something written behind all else, the last of a ``name`` alone; at once in a transaction that gathers nothing.
+    """Have something written late, the last of a ``name`` alone; at once in a transaction that gathers nothing.
 
-    It must wait for nobody: the chain is ours by then.
+    It must wait for nobody: who waits for the chain behind it would keep its row.
     """
     last: _Last | None = tx.info.get(_KEY)
     if last is None:
