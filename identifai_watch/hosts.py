@@ -12,6 +12,7 @@ from typing import Any
 from identifai_watch.config import Config
 from identifai_watch.core import nodes as core_nodes
 from identifai_watch.core import report
+from identifai_watch.core.health import Health
 from identifai_watch.core.model import File
 from identifai_watch.core.nodes import Node
 from identifai_watch.core.report import SHARED, WatchedFolder
@@ -119,6 +120,9 @@ def watched(
     for other in others:
         for one in other.folders:
             folder = report.folder(one["name"], shown(os.fsencode(one["path"])), one)
+            if not other.is_running:  # what it told last holds no longer
+                idle = f"no daemon runs on {other.name}"
+                folder = replace(folder, health=Health.UNAVAILABLE, reason=idle)
             why = paused(pauses, ledger, other.name, folder.name)
             found.append(replace(folder, node=other.name, paused=why))
     return tuple(found)

@@ -206,6 +206,8 @@ def test_a_host_that_is_down_is_told_by_the_others(two: Two) -> None:
     told = read(exposition(found))
     health = {one["name"]: one["health"] for one in document["nodes"]}
     assert health == {"ada": "ok", "bob": "stopped", "cyd": "down", "dan": "stopped"}
+    of_bob = [(one["health"], one["reason"]) for one in document["folders"] if one["node"] == "bob"]
+    assert of_bob == [("unavailable", "no daemon runs on bob")]
     assert document["settling"] == 0
     assert check(found, now).level == 2
     assert "the daemon on cyd is down since" in said
