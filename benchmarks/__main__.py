@@ -91,13 +91,15 @@ def every(*, names: tuple[str, ...], small: bool, target: Path | None) -> None:
 
     def run(name: str) -> "subprocess.CompletedProcess[bytes]":
         command = [sys.executable, "-m", "benchmarks", name, "--json", *(["--small"] if small else [])]
-        return subprocess.run(command, stdout=subprocess.PIPE, check=False)
+        return subprocess.run(command, capture_output=True, check=False)
 
     chosen = names or ROWS
     with ThreadPoolExecutor(AT_ONCE if small else 1) as pool:
         for name, done in zip(chosen, pool.map(run, chosen), strict=True):
+            sys.stderr.write(done.stderr.decode(errors="replace"))
             if done.returncode != 0:
-                failed.append(name)
+                reason = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+                failed.append(f"{name} (exit status {done.returncode}: {reason})")
                 continue
             found[name] = json.loads(done.stdout)
             figures.show(found[name])

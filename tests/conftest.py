@@ -47,9 +47,10 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
 def log_as_it_was() -> Iterator[None]:
     """Leave structlog as it is by default: commands that are typed in a test's own process set it up.
 
-    A daemon in a thread logs to what stdout is now, not into what a command that is typed beside it prints.
+    A daemon in a thread logs to what stdout is now, not into what a command that is typed beside it prints: PrintLogger
+    would, where stdout is still the one that structlog was imported with.
     """
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stdout))
+    structlog.configure(logger_factory=structlog.WriteLoggerFactory(sys.stdout))
     yield
     structlog.reset_defaults()
 
