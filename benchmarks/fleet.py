@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from benchmarks import servers
 from benchmarks.figures import Figure, Goal
 from benchmarks.running import share
-from identifai_watch.core.events import Begun, Delivered, Destined, Judged, Pending, Uploaded
+from identifai_watch.core.events import Delivered, Destined, Judged, Pending, Uploaded
 from identifai_watch.core.gate import Limits
 from identifai_watch.core.lifecycle import Policy
 from identifai_watch.core.model import Choice, FileState, Fingerprint, Label, Media, Outcome, Verdict
@@ -37,7 +37,7 @@ SIZES = (1_000_000, 10_000_000)
 SMALL = 20_000
 FOLDERS = 100
 ITS_FOLDERS = 5
-"""How many of them one host sees."""
+"""How many of them one host has."""
 
 ROUNDS = 300
 GOAL = Goal(most=10)
@@ -63,7 +63,7 @@ def measure(*, small: bool) -> Iterator[Figure]:
 def _filled(cluster: Cluster, files: int) -> str:
     url = cluster.database()
     with servers.careless(cluster):
-        servers.archive(url, files, now=datetime.now(UTC), folders=FOLDERS)
+        servers.archive(url, files, now=datetime.now(UTC), folders=FOLDERS, each=ITS_FOLDERS)
     return url
 
 
@@ -137,7 +137,7 @@ def _live(taken: _Taken, number: int) -> None:
     """Do once what happens to a file from its arrival to its delivery, and what is asked for others meanwhile."""
     ledger = taken.ledger
     me = Claimant(node=ledger.node, token=f"run of {ledger.node}")
-    folders = list(range(1, ITS_FOLDERS + 1))
+    reach = dict.fromkeys(range(1, ITS_FOLDERS + 1), ledger.node)
 
     def step() -> Step:
         return Step(now=ledger.clock(), policy=Policy())
@@ -148,8 +148,7 @@ def _live(taken: _Taken, number: int) -> None:
         admission.admit_all(tx, [_arrival(number, ledger.clock())], step())
     with taken.timed(CLAIM), ledger.write() as tx:
         room = Room(turns=[number % 4 == 3], large=10**8, most_large=3)
-        [(analysis, file)] = claims.claim_uploads(tx, me, ledger.clock(), folder_ids=folders, room=room)
-        work.advance(tx, analysis.id, Begun(), step(), me)
+        [(analysis, file)] = claims.begin_uploads(tx, me, step(), reach=reach, room=room)
     with taken.timed("take an instant for a request"), ledger.write() as tx:
         budget.lock(tx)
         ledger.look(tx)
@@ -166,7 +165,7 @@ def _live(taken: _Taken, number: int) -> None:
     with taken.timed("write a verdict"), ledger.write() as tx:
         work.advance(tx, analysis.id, Judged(VERDICT, RAW), step())
     with taken.timed(DELIVER), ledger.write() as tx:
-        folder = int(file.node.removeprefix("host-"))
+        folder = int(file.folder.removeprefix("drop-"))
         [found] = claims.claim_deliveries(tx, me, ledger.clock(), folder, 1)
     with taken.timed("commit its destination"), ledger.write() as tx:
         event = Destined(Outcome.HUMAN, None, None)
@@ -200,9 +199,10 @@ def _shown(ledger: Ledger, files: int, rounds: int) -> Iterator[Figure]:
         "what status counts": views.counts,
         "the head of the history": trail.head,
     }
-    nobodys = Room(turns=[False])
-    asked["a claim by a node for which nothing waits"] = lambda tx: claims.claim_uploads(
-        tx, Claimant(node="host-0", token=""), ledger.clock(), folder_ids=[FOLDERS], room=nobodys
+    last, nobodys = f"host-{FOLDERS // ITS_FOLDERS}", Room(turns=[False])
+    step = Step(now=ledger.clock(), policy=Policy())
+    asked["a claim by a node for which nothing waits"] = lambda tx: claims.begin_uploads(
+        tx, Claimant(node=last, token=""), step, reach={FOLDERS: last}, room=nobodys
     )
     for what, wanted in LISTS.items():
         asked[what] = lambda tx, wanted=wanted: lists.page(tx, wanted, after=None, limit=50)  # type: ignore[misc]

@@ -78,6 +78,7 @@ def queued(place: Place, files: Iterable[Lying]) -> None:
         for change in (
             "UPDATE analyses SET backlog = 1",
             "UPDATE files SET backlog = 1",
+            "UPDATE queue SET backlog = 1",
             "UPDATE account SET state = 'ok', reason = NULL",
         ):
             connection.execute(change)
@@ -169,6 +170,12 @@ _STATEMENTS = (
                 CAST(iif(kind BETWEEN 40 AND 59, 'rejected/', iif(analyses.id % 3, 'human/', 'artificial/'))
                      || parent || '/' || name AS BLOB) END
     FROM shapes LEFT JOIN analyses ON analyses.id = CASE WHEN kind BETWEEN 60 AND 109 AND i > 500 THEN i - 500 ELSE i END
+    """,
+    """
+    INSERT INTO queue (analysis_id, whose, backlog, priority, noticed_at, due)
+    SELECT DISTINCT analyses.id, node, analyses.backlog, analyses.priority, analyses.noticed_at, analyses.due
+    FROM analyses JOIN files ON files.analysis_id = analyses.id JOIN folders ON folders.id = folder_id
+    WHERE analyses.state = 'queued' AND analyses.due IS NOT NULL AND files.state IN ('waiting', 'delivered')
     """,
     """
     INSERT INTO history (at, who, event, file_id, analysis_id, detail, digest)

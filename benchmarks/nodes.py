@@ -22,7 +22,7 @@ import psycopg
 from benchmarks import servers
 from benchmarks.figures import Figure, Goal
 from benchmarks.running import Place, pretended, wait_until
-from identifai_watch.core.events import Begun, Uploaded
+from identifai_watch.core.events import Uploaded
 from identifai_watch.core.lifecycle import Policy
 from identifai_watch.ledger import Ledger, claims, work
 from identifai_watch.ledger.claims import Room
@@ -127,10 +127,9 @@ def _node(url: str, number: int, ready: Barrier, seconds: float, told: Connectio
         began = time.monotonic()
         while time.monotonic() - began < seconds:
             with ledger.write() as tx:
-                now = ledger.clock()
-                found = claims.claim_uploads(tx, claimant, now, folder_ids=[1], room=Room(turns=turns))
+                step = Step(now=ledger.clock(), policy=policy)
+                found = claims.begin_uploads(tx, claimant, step, reach={1: "host-0"}, room=Room(turns=turns))
                 ids = [analysis.id for analysis, _ in found]
-                work.advance_all(tx, dict.fromkeys(ids, Begun()), Step(now=now, policy=policy), claimant)
             if not ids:
                 break
             with ledger.write() as tx:

@@ -63,15 +63,15 @@ def address(url: str) -> str:
     return url.replace("+psycopg", "", 1)
 
 
-def archive(url: str, files: int, *, now: datetime, folders: int, alone: bool = False) -> None:
+def archive(url: str, files: int, *, now: datetime, folders: int, each: int = 1, alone: bool = False) -> None:
     """Make the ledger at ``url``, and let it have ``files`` files of two years until ``now`` in so many folders.
 
-    Each folder is of a host of its own, ``host-1`` and so on; with ``alone`` nine of ten files are in one
+    Each host, ``host-1`` and so on, has ``each`` of them; with ``alone`` nine of ten files are in one
     directory of the first. Of a
     thousand files 5 are queued, 5 held, 20 gone, 10 replaced, 20 refused here, 50 copies of another, 3 awaited, 2 judged
     and not delivered yet, and 1 released from an archive and not looked at; in ten thousand one is stuck, and in a
     hundred thousand one each is overdue, waits for its heatmap, and was being sent when its host ended. All others are
-    delivered. In the last folder nothing is queued. Each has two lines of history; the API's answers are kept of the newest tenth. There are the requests of a
+    delivered. Of the last host nothing is queued. Each has two lines of history; the API's answers are kept of the newest tenth. There are the requests of a
     day at 30 posts and 60 gets a minute, but not more than files.
     """
     with Ledger(url, node="host-1"):
@@ -81,6 +81,7 @@ def archive(url: str, files: int, *, now: datetime, folders: int, alone: bool = 
     values = {
         "files": files,
         "folders": folders,
+        "each": each,
         "alone": alone,
         "now": _micros(now),
         "since": _micros(since),
@@ -154,12 +155,20 @@ _SHAPES = """
 _MEDIA = "CASE WHEN {0} %% 20 = 13 THEN 'video' WHEN {0} %% 50 = 1 THEN 'audio' ELSE 'image' END"
 _LABEL = "CASE WHEN {0} %% 3 = 0 THEN 'artificial' ELSE 'human' END"
 
+_WAITING = """
+    INSERT INTO queue (analysis_id, whose, backlog, priority, noticed_at, due)
+    SELECT DISTINCT a.id, folders.node, a.backlog, a.priority, a.noticed_at, a.due
+    FROM analyses AS a JOIN files ON files.analysis_id = a.id JOIN folders ON folders.id = files.folder_id
+    WHERE a.state = 'queued' AND a.due IS NOT NULL AND files.state IN ('waiting', 'delivered')
+"""
+
 # An analysis has the number of the file that it was made for.
 # ruff: noqa: S608 - what stands in them is from above
 _STATEMENTS = (
     """
     INSERT INTO folders (id, node, name, filesystem, archived_at)
-    SELECT i, 'host-' || i, 'drop', 'ext4 /dev/sda1 /', %(since)s FROM generate_series(1, %(folders)s) AS i
+    SELECT i, 'host-' || 1 + (i - 1) / %(each)s, 'drop-' || i, 'ext4 /dev/sda1 /', %(since)s
+    FROM generate_series(1, %(folders)s) AS i
     """,
     f"""
     INSERT INTO analyses (id, sha256, media, options, mime, size, noticed_at, state, doubt, backlog, priority, due, stuck_at,
@@ -186,7 +195,7 @@ _STATEMENTS = (
     INSERT INTO files (id, folder_id, parent, name, size, mtime_ns, ctime_ns, inode, noticed_at, state, held, backlog,
                        analysis_id, media, sha256, refusal, rules, duplicate, decision, decided_by, decided_at, outcome,
                        delivered_as, hashed_at, delivered_at, due)
-    SELECT i, CASE WHEN %(alone)s AND i %% 10 > 0 THEN 1 ELSE 1 + (i / 10 + i / 1000) %% (%(folders)s - (kind < 5)::int) END,
+    SELECT i, CASE WHEN %(alone)s AND i %% 10 > 0 THEN 1 ELSE 1 + (i / 10 + i / 1000) %% (%(folders)s - %(each)s * (kind < 5)::int) END,
            CASE WHEN %(alone)s AND i %% 10 > 0 THEN '' ELSE convert_to(format('%%s/desk-%%s', i / 5000, i %% 7), 'UTF8') END,
            convert_to(CASE WHEN %(alone)s THEN i || '.jpg' ELSE format('IMG_%%s.jpg', lpad(i::text, 9, '0')) END, 'UTF8'),
            200000 + content %% 5000000,
@@ -216,6 +225,7 @@ _STATEMENTS = (
     FROM ({_SHAPES}) AS shapes, generate_series(0, 1) AS n
     WHERE kind NOT BETWEEN 5 AND 9 AND kind NOT BETWEEN 40 AND 59 AND kind <> 115 AND content = i
     """,
+    _WAITING,
     """
     INSERT INTO answers (analysis_id, raw)
     SELECT id, %(answer)s FROM analyses
@@ -246,4 +256,5 @@ _QUEUE = (
     INSERT INTO files (folder_id, parent, name, size, mtime_ns, ctime_ns, noticed_at, state, analysis_id, media, sha256)
     SELECT 1, '', convert_to(id || '.jpg', 'UTF8'), size, 1, 2, noticed_at, 'waiting', id, media, sha256 FROM analyses
     """,
+    _WAITING,
 )

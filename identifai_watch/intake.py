@@ -5,6 +5,7 @@ the folder's own threads, so that a mount that hangs stops nobody else. On its w
 ``looks`` see it settle, ``hashing`` reads it. What was there before the daemon is the ``backlog``'s matter.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from identifai_watch.arrivals import MOST_CANDIDATES, Arrivals
@@ -17,7 +18,7 @@ from identifai_watch.folder.rules import why_not_file
 from identifai_watch.folder.scan import Back, Changed, Finding, Missing, New, Summary, Unlisted
 from identifai_watch.folder.watch import Notice, NoticeKind
 from identifai_watch.hashing import Hashing
-from identifai_watch.ledger import Transaction, archive, intake, whereabouts
+from identifai_watch.ledger import Transaction, archive, intake, queue, whereabouts
 from identifai_watch.ledger.intake import LASTING, LEFT_AS_OLD, LEFT_WITHDRAWN
 from identifai_watch.ledger.whereabouts import Arrival
 from identifai_watch.looks import Looks
@@ -27,6 +28,11 @@ from identifai_watch.shift import Shift
 
 MOST_NOTICED = 30_000
 """As many more when events tell of them, or a scan of an archive would keep them waiting; the scan finds the rest."""
+
+
+def reach(intakes: Mapping[int, "Intake"]) -> dict[int, str]:
+    """Return the numbers of the folders, each with whose its files are in the queue of uploads."""
+    return {number: one.whose for number, one in intakes.items()}
 
 
 class Intake:
@@ -50,6 +56,11 @@ class Intake:
         self._hashing = Hashing(shift, folder, patrol, arrivals, policy, self.brake)
 
     # What the loop asks.
+
+    @property
+    def whose(self) -> str:
+        """Whose its files are in the queue of uploads."""
+        return queue.whose(self.folder.node_of(self._shift.ledger.node), self.folder_id)
 
     def open(self, tx: Transaction) -> None:
         """Begin: what was left alone under other rules is looked at anew."""

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from identifai_watch.core.model import AccountState
 from identifai_watch.dispatch import Dispatch
-from identifai_watch.intake import Intake
-from identifai_watch.ledger import budget, claims, dues
+from identifai_watch.intake import Intake, reach
+from identifai_watch.ledger import budget, dues
 from identifai_watch.shares import Shares
 from identifai_watch.shift import Shift
 
@@ -51,7 +51,7 @@ class Rest:
             return
         with shift.ledger.read() as tx:
             uploads = budget.account(tx).state is AccountState.OK
-            due = dues.soonest(tx, self._intakes, uploads=uploads)
+            due = dues.soonest(tx, reach(self._intakes), uploads=uploads)
         known = [now + LONGEST, *self._soon(), *(() if due is None else (due,))]
         if min(known) > now:
             self._until = min(known)
@@ -74,7 +74,7 @@ class Rest:
         is_busy = self._is_busy()
         if not is_busy:
             with self._shift.ledger.read() as tx:
-                resting = (claims.next_due(tx, now), budget.account(tx).hold_until)
+                resting = (dues.resting(tx, reach(self._intakes), now), budget.account(tx).hold_until)
             soonest += [due for due in resting if due is not None and due > now]
         seconds = min(((due - now).total_seconds() for due in soonest), default=IDLE_TICK)
         return max(0.0, min(seconds, BUSY_TICK if is_busy else longest))

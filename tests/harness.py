@@ -21,7 +21,7 @@ from identifai_watch.core.model import Outcome
 from identifai_watch.daemon import Daemon
 from identifai_watch.errand import Ending
 from identifai_watch.folder.look import ignore_sigio
-from identifai_watch.ledger import Ledger, views
+from identifai_watch.ledger import Ledger, queue, views
 from identifai_watch.ledger.views import Line
 from identifai_watch.shift import Shift
 from identifai_watch.simulator import Script, Simulator
@@ -129,6 +129,10 @@ class House:
                 thread.join(20)
             assert not thread.is_alive(), "the daemon did not stop"
             assert failed == []
+            with ledger.read() as tx:
+                assert (0, 0) == queue.differing(tx), (
+                    "each upload that is to be made stands in the queue, and no other"
+                )
 
     def once(self, *, key: str = KEY, **options: Any) -> Ending | None:
         """Run over all there is, in this thread."""

@@ -35,13 +35,14 @@ Statement = tuple[str, Any]
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MONTH = NOW - timedelta(days=30)
 STEP = Step(now=NOW, policy=Policy())
-ME = Claimant(node="studio", token="run-1")
+ME = Claimant(node="host-1", token="run-1")
+REACH = {1: ME.node}
 SHAPE = Fingerprint(size=10, mtime_ns=1, ctime_ns=2, inode=3)
 
 QUERIES: dict[str, Question] = {
-    "claim_upload": lambda tx: claims.claim_uploads(tx, ME, NOW, folder_ids=[1], room=Room(turns=[False])),
-    "claim_oldest": lambda tx: claims.claim_uploads(
-        tx, ME, NOW, folder_ids=[1], room=Room(turns=[True], large=10**8)
+    "begin_upload": lambda tx: claims.begin_uploads(tx, ME, STEP, reach=REACH, room=Room(turns=[False])),
+    "begin_oldest": lambda tx: claims.begin_uploads(
+        tx, ME, STEP, reach=REACH, room=Room(turns=[True], large=10**8)
     ),
     "claim_polls": lambda tx: claims.claim_polls(tx, ME, NOW, Media.IMAGE, ahead=timedelta(0), limit=50),
     "due_polls": lambda tx: claims.due_polls(tx, NOW, 50),
@@ -53,13 +54,13 @@ QUERIES: dict[str, Question] = {
     "claim_orphans": lambda tx: claims.claim_orphans(tx, ME, NOW, 1, 1),
     "expire": lambda tx: intake.expire(tx, 1, STEP),
     "stir": lambda tx: intake.stir(tx, 1, b"11.jpg", SHAPE, STEP, within=timedelta(0)),
-    "next_due": lambda tx: claims.next_due(tx, NOW),
-    "soonest": lambda tx: dues.soonest(tx, [1], uploads=True),
+    "resting": lambda tx: dues.resting(tx, REACH, NOW),
+    "soonest": lambda tx: dues.soonest(tx, REACH, uploads=True),
     "claim_heatmap": lambda tx: claims.claim_heatmap(tx, ME, NOW),
     "lapsed": lambda tx: claims.lapsed(tx, NOW),
     "overdue": lambda tx: claims.overdue(tx, NOW),
-    "renew": lambda tx: claims.renew(tx, ME, NOW),
-    "free": lambda tx: claims.free(tx, "studio"),
+    "renew": lambda tx: claims.renew(tx, ME, NOW, [110, 111]),
+    "free": lambda tx: claims.free(tx, ME.node),
     "to_admit": lambda tx: archive.to_admit(tx, 1, 10),
     "known": lambda tx: tree.known(tx, 1, b"", [b"1.jpg", b"notes.txt", b"2.jpg"]),
     "directory": lambda tx: tree.directory(tx, 1, b"", most=100),

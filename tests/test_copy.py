@@ -53,6 +53,17 @@ def strange(tx: sa.Connection) -> None:
         digest = hashlib.sha256(str(number).encode()).digest()
         more = {"size": MOST, "verdict": '{"a": "\\u0000"}', "priority": -(2**31), "edition": 2**31 - 1}
         put(tx, "analyses", id=number, sha256=digest, **judged, **more)
+    for whose in ("b", "B", "/70"):
+        put(
+            tx,
+            "queue",
+            analysis_id=70,
+            whose=whose,
+            backlog=1,
+            priority=-(2**31),
+            noticed_at=-(2**62),
+            due=MOST,
+        )
     put(tx, "answers", analysis_id=70, raw=b"", heatmap=bytes(range(256)) * 4_000)
     put(tx, "answers", analysis_id=MOST - 1, raw=b"\0\xff\xfe", heatmap=None)
     file = {"folder_id": 70, "size": 0, "mtime_ns": -MOST, "ctime_ns": MOST, "noticed_at": 0, "state": "gone"}

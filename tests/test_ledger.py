@@ -2,7 +2,7 @@
 
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -66,8 +66,10 @@ from identifai_watch.ledger import (
     budget,
     claims,
     desk,
+    dues,
     editions,
     intake,
+    queue,
     reading,
     rows,
     runs,
@@ -137,9 +139,10 @@ def ledger(request: pytest.FixtureRequest, shared: Path, tmp_path: Path) -> Iter
 
 @pytest.fixture
 def tx(ledger: Ledger) -> Iterator[Transaction]:
-    """Give a transaction that writes."""
+    """Give a transaction that writes; whatever it does, what waits stands in the queue then, and nothing else."""
     with ledger.write() as connection:
         yield connection
+        assert (0, 0) == queue.differing(connection)
 
 
 @pytest.fixture
@@ -184,7 +187,7 @@ def analysis_of(tx: Transaction, file: File) -> Analysis:
     return reading.analysis(tx, file.analysis_id)
 
 
-def claim_upload(
+def begin_upload(
     tx: Transaction,
     claimant: Claimant,
     now: datetime,
@@ -193,18 +196,20 @@ def claim_upload(
     backlog: bool = True,
     at_most: int | None = None,
     least_priority: int | None = None,
-    **options: Any,
+    folder_ids: Collection[int],
 ) -> tuple[Analysis, File] | None:
-    """Claim the content to send next, if there is one; without ``backlog`` news only, of ``at_most`` so many bytes."""
+    """Begin the upload that is next, if there is one; without ``backlog`` news only, of ``at_most`` so many bytes."""
     room = Room(turns=[oldest], backlog=None if backlog else 0, large=at_most, least_priority=least_priority)
-    claimed = claims.claim_uploads(tx, claimant, now, room=room, **options)
-    return claimed[0] if claimed else None
+    step = Step(now=now, policy=Policy())
+    begun = claims.begin_uploads(tx, claimant, step, room=room, reach=dict.fromkeys(folder_ids, NODE))
+    return begun[0] if begun else None
 
 
 def put_analysis(tx: Transaction, value: Analysis) -> None:
     """Write an analysis as it is given, whatever was there."""
     values = rows.analysis_values(value) | work.UNCLAIMED
     tx.execute(sa.update(schema.analyses).where(schema.analyses.c.id == value.id).values(values))
+    queue.renew(tx, [value.id])
 
 
 def again(tx: Transaction, file: File) -> File:
@@ -237,10 +242,10 @@ def delivered(tx: Transaction, folder_id: int, path: bytes = b"a.jpg", mark: int
 
 
 def uploads(tx: Transaction, *folders: int, seconds: float = 1, **options: Any) -> list[bytes]:
-    """Claim one upload after another; return the paths."""
+    """Begin one upload after another; return the paths."""
     found = []
-    while claimed := claim_upload(tx, ME, NOW + seconds * SECOND, folder_ids=folders, **options):
-        found.append(claimed[1].path)
+    while begun := begin_upload(tx, ME, NOW + seconds * SECOND, folder_ids=folders, **options):
+        found.append(begun[1].path)
     return found
 
 
@@ -697,6 +702,80 @@ def test_a_folder_on_another_file_system_has_no_archive_yet(tx: Transaction, dro
     assert intake.folder(tx, NODE, "drop").archived_at is None
 
 
+# The queue.
+
+
+def standing(tx: Transaction) -> set[tuple[str, int]]:
+    """Return whose queue which analysis stands in."""
+    found = tx.execute(sa.select(schema.queue.c.whose, schema.queue.c.analysis_id))
+    return {(row.whose, row.analysis_id) for row in found}
+
+
+def test_each_host_that_has_a_file_of_a_content_finds_it(tx: Transaction, drop: int) -> None:
+    """Once, however many it has; and nobody else does."""
+    attic = intake.folder(tx, ANOTHER.node, "drop").id
+    _, ours = admitted(tx, drop, b"a.jpg", 1)
+    admitted(tx, drop, b"b.jpg", 1)
+    _, theirs = admitted(tx, attic, b"c.jpg", 2)
+    admitted(tx, attic, b"a.jpg", 1)
+    assert {(NODE, ours.id), (ANOTHER.node, ours.id), (ANOTHER.node, theirs.id)} == standing(tx)
+    assert 1 == len(uploads(tx, drop))
+    begun = claims.begin_uploads(
+        tx, ANOTHER, at(1), reach={attic: ANOTHER.node}, room=Room(turns=[False] * 9)
+    )
+    assert [b"c.jpg"] == [file.path for _, file in begun]
+    assert set() == standing(tx)
+
+
+def test_a_share_has_a_queue_of_its_own(tx: Transaction, drop: int) -> None:
+    """Whoever has the share sends what lies there, and what it has for itself."""
+    share = intake.folder(tx, schema.SHARED, "wire").id
+    _, shared = admitted(tx, share, b"a.jpg", 1, noticed_at=NOW - SECOND)
+    _, own = admitted(tx, drop, b"b.jpg", 2)
+    assert {(f"/{share}", shared.id), (NODE, own.id)} == standing(tx)
+    reach = {share: queue.whose(schema.SHARED, share), drop: queue.whose(NODE, drop)}
+    begun = claims.begin_uploads(tx, ME, at(1), reach=reach, room=Room(turns=[False] * 9))
+    assert [b"b.jpg", b"a.jpg"] == [file.path for _, file in begun]
+
+
+def test_what_was_not_sent_stands_in_the_queue_again(tx: Transaction, drop: int) -> None:
+    """It is due when its backoff is over."""
+    _, analysis = admitted(tx, drop)
+    assert [b"a.jpg"] == uploads(tx, drop)
+    assert set() == standing(tx)
+    failed = advanced(tx, analysis, Unsent("no route to host", counts=True), seconds=2)
+    assert failed.due is not None
+    assert failed.due > NOW + 2 * SECOND
+    assert {(NODE, analysis.id)} == standing(tx)
+    assert failed.due == dues.soonest(tx, {drop: NODE}, uploads=True)
+    assert dues.soonest(tx, {drop: ANOTHER.node}, uploads=True) is None
+    assert [] == uploads(tx, drop)
+    assert [b"a.jpg"] == uploads(tx, drop, seconds=(failed.due - NOW).total_seconds())
+
+
+def test_a_host_whose_file_is_gone_does_not_send_it(tx: Transaction, drop: int) -> None:
+    """Others that have one do; back again it may be sent from there."""
+    attic = intake.folder(tx, ANOTHER.node, "drop").id
+    _, analysis = admitted(tx, drop)
+    admitted(tx, attic, b"copy.jpg")
+    for _ in range(2):
+        intake.missed(tx, drop, [b"a.jpg"], at(1))
+    assert {(ANOTHER.node, analysis.id)} == standing(tx)
+    for _ in range(2):
+        intake.missed(tx, attic, [b"copy.jpg"], at(2))
+    assert set() == standing(tx)
+    intake.seen(tx, drop, [b"a.jpg"], at(3))
+    assert {(NODE, analysis.id)} == standing(tx)
+
+
+def test_what_is_sent_as_another_kind_is_not_sent_as_both(tx: Transaction, drop: int) -> None:
+    """A file whose content counts as another medium since the rules changed leaves the queue as the old one."""
+    _, before = admitted(tx, drop)
+    admission.admit(tx, an_arrival(drop), a_content(media=Media.VIDEO), at(1))
+    ((_, now),) = standing(tx)
+    assert before.id != now
+
+
 # Claims.
 
 
@@ -746,35 +825,54 @@ def test_an_upload_is_read_from_a_file_that_was_seen(tx: Transaction, drop: int)
     assert [b"second.jpg"] == uploads(tx, drop)
 
 
-def test_a_claimed_content_is_not_claimed_again(tx: Transaction, drop: int) -> None:
-    """Until the claim lapses nobody else works on the row."""
+def test_a_content_that_is_sent_is_not_sent_again(tx: Transaction, drop: int) -> None:
+    """Nobody else begins its upload, not even when the claim has lapsed: what became of it is in doubt then."""
     admitted(tx, drop)
-    assert claim_upload(tx, ME, NOW, folder_ids=[drop]) is not None
-    assert claim_upload(tx, ANOTHER, NOW + TTL - SECOND, folder_ids=[drop]) is None
-    assert claim_upload(tx, ANOTHER, NOW + TTL, folder_ids=[drop]) is not None
+    assert begin_upload(tx, ME, NOW, folder_ids=[drop]) is not None
+    assert begin_upload(tx, ANOTHER, NOW + TTL - SECOND, folder_ids=[drop]) is None
+    assert begin_upload(tx, ANOTHER, NOW + TTL, folder_ids=[drop]) is None
+
+
+def test_a_claimed_question_is_not_claimed_again(tx: Transaction, drop: int) -> None:
+    """Until the claim lapses nobody else works on the row."""
+    (row,) = awaited(tx, drop, 1)
+    assert row.due is not None
+
+    def claimed(claimant: Claimant, seconds: timedelta) -> list[int]:
+        now = (row.due or NOW) + seconds
+        found = claims.claim_polls(tx, claimant, now, Media.IMAGE, ahead=SECOND, limit=50)
+        return [one.id for one in found]
+
+    assert [row.id] == claimed(ME, 0 * SECOND)
+    assert [] == claimed(ANOTHER, TTL - SECOND)
+    assert [row.id] == claimed(ANOTHER, TTL)
 
 
 def test_a_renewed_claim_holds_on(tx: Transaction, drop: int) -> None:
     """The loop renews every claim of its run, of analyses and of files."""
+    (asked,) = awaited(tx, drop, 1)
     admitted(tx, drop)
     judged(tx, drop, b"b.jpg", 2)
-    claim_upload(tx, ME, NOW, folder_ids=[drop])
+    begin_upload(tx, ME, NOW, folder_ids=[drop])
     claims.claim_deliveries(tx, ME, NOW + SECOND, drop, 10)
-    claims.renew(tx, ME, NOW + 10 * SECOND)
+    ask = {"media": Media.IMAGE, "ahead": DAY, "limit": 50}
+    assert [asked.id] == [one.id for one in claims.claim_polls(tx, ME, asked.due or NOW, **ask)]
+    claims.renew(tx, ME, NOW + 10 * SECOND, [asked.id])
     later = NOW + 20 * SECOND
-    assert claim_upload(tx, ANOTHER, later, folder_ids=[drop]) is None
+    assert [] == claims.lapsed(tx, later)
+    assert [] == claims.claim_polls(tx, ANOTHER, later, **ask)
     assert [] == claims.claim_deliveries(tx, ANOTHER, later, drop, 10)
 
 
 def test_whoever_lost_a_claim_cannot_write(tx: Transaction, drop: int) -> None:
     """The token fences: an answer that comes after the claim was taken over changes nothing."""
-    _, analysis = admitted(tx, drop)
-    claim_upload(tx, ME, NOW, folder_ids=[drop])
-    claim_upload(tx, ANOTHER, NOW + TTL, folder_ids=[drop])
-    before = reading.analysis(tx, analysis.id)
-    assert work.advance(tx, analysis.id, Begun(), at(20), ME) is None
-    assert before == reading.analysis(tx, analysis.id)
-    assert work.advance(tx, analysis.id, Begun(), at(20), ANOTHER) is not None
+    (row,) = awaited(tx, drop, 1)
+    assert row.due is not None
+    for claimant, now in ((ME, row.due), (ANOTHER, row.due + TTL)):
+        claims.claim_polls(tx, claimant, now, Media.IMAGE, ahead=SECOND, limit=50)
+    assert work.advance(tx, row.id, Judged(VERDICT, RAW), at(40), ME) is None
+    assert row == reading.analysis(tx, row.id)
+    assert work.advance(tx, row.id, Judged(VERDICT, RAW), at(40), ANOTHER) is not None
 
 
 def test_whoever_lost_a_delivery_cannot_write(tx: Transaction, drop: int) -> None:
@@ -787,24 +885,24 @@ def test_whoever_lost_a_delivery_cannot_write(tx: Transaction, drop: int) -> Non
 
 
 def test_a_node_that_starts_frees_its_own_claims(tx: Transaction, drop: int) -> None:
-    """A restarted daemon goes on at once; what another host works on stays."""
+    """A restarted daemon finds at once what it was about; what another host works on stays."""
     admitted(tx, drop)
     admitted(tx, drop, b"b.jpg", 2)
-    claim_upload(tx, ME, NOW, folder_ids=[drop])
-    claim_upload(tx, ANOTHER, NOW, folder_ids=[drop])
+    mine = begin_upload(tx, ME, NOW, folder_ids=[drop])
+    assert mine is not None
+    assert begin_upload(tx, ANOTHER, NOW, folder_ids=[drop]) is not None
     claims.free(tx, NODE)
-    assert [b"b.jpg"] == uploads(tx, drop, seconds=0)
+    assert [mine[0].id] == [row.id for row in claims.lapsed(tx, NOW)]
 
 
 def test_an_upload_whose_daemon_died_is_in_doubt(tx: Transaction, drop: int) -> None:
     """A claim that lapsed while it was sent is found, and brings Deferred."""
     admitted(tx, drop)
-    claimed = claim_upload(tx, ME, NOW, folder_ids=[drop])
-    assert claimed is not None
-    work.advance(tx, claimed[0].id, Begun(), at(), ME)
+    begun = begin_upload(tx, ME, NOW, folder_ids=[drop])
+    assert begun is not None
     assert [] == claims.lapsed(tx, NOW + TTL - SECOND)
-    assert [claimed[0].id] == [row.id for row in claims.lapsed(tx, NOW + TTL)]
-    row = advanced(tx, claimed[0], Deferred("the daemon ended", counts=False))
+    assert [begun[0].id] == [row.id for row in claims.lapsed(tx, NOW + TTL)]
+    row = advanced(tx, begun[0], Deferred("the daemon ended", counts=False))
     assert (AnalysisState.QUEUED, True) == (row.state, row.doubt)
     assert [] == claims.lapsed(tx, NOW + DAY)
 
@@ -873,12 +971,12 @@ def test_only_what_nobody_asks_for_is_put_off(tx: Transaction, drop: int) -> Non
 
 def test_the_loop_learns_when_the_next_content_is_due(tx: Transaction, drop: int) -> None:
     """The soonest instant that is still to come, of what is queued or awaited; what is due already needs no waiting."""
-    assert claims.next_due(tx, NOW) is None
+    assert dues.resting(tx, {drop: NODE}, NOW) is None
     first, second, *_ = awaited(tx, drop, 3)
     assert first.due is not None
-    assert first.due == claims.next_due(tx, NOW)
-    assert second.due == claims.next_due(tx, first.due)
-    assert claims.next_due(tx, NOW + DAY) is None
+    assert first.due == dues.resting(tx, {drop: NODE}, NOW)
+    assert second.due == dues.resting(tx, {drop: NODE}, first.due)
+    assert dues.resting(tx, {drop: NODE}, NOW + DAY) is None
 
 
 def test_what_is_awaited_too_long_is_found_once(tx: Transaction, drop: int) -> None:

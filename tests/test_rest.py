@@ -9,7 +9,8 @@ from identifai_watch import daemon as daemons
 from identifai_watch.core.events import Barred, Resumed
 from identifai_watch.core.model import Fingerprint, Media, PauseReason
 from identifai_watch.daemon import Daemon
-from identifai_watch.ledger import Ledger, admission, budget, desk, dues, intake
+from identifai_watch.intake import Intake
+from identifai_watch.ledger import Ledger, admission, budget, desk, dues
 from identifai_watch.ledger.admission import Content
 from identifai_watch.ledger.whereabouts import Arrival
 from identifai_watch.rest import LONGEST
@@ -33,11 +34,13 @@ def ask(home: House, verb: str) -> int:
 
 
 def queue(daemon: Daemon, due: datetime) -> None:
-    """Have one content wait for its upload, which is due then."""
+    """Have one content wait for its upload, which is due then, in a folder that is not scanned."""
     shape = Fingerprint(size=1, mtime_ns=1, ctime_ns=1, inode=1)
+    folder = Intake(daemon.shift, daemon.shift.config.folders[0], scans=False)
     with daemon.shift.ledger.write() as tx:
-        folder = intake.folder(tx, "here", "drop")
-        arrival = Arrival(folder_id=folder.id, path=b"a.jpg", fingerprint=shape, noticed_at=due)
+        folder.open(tx)
+        daemon._intakes[folder.folder_id] = folder
+        arrival = Arrival(folder_id=folder.folder_id, path=b"a.jpg", fingerprint=shape, noticed_at=due)
         content = Content(sha256=bytes(32), media=Media.IMAGE, mime="image/jpeg", options="{}")
         admission.admit(tx, arrival, content, daemon.shift.step())
 
@@ -125,9 +128,10 @@ def test_what_waits_for_the_account_disturbs_no_rest(tmp_path: Path) -> None:
         with ledger.write() as tx:
             budget.advance_account(tx, Barred(PauseReason.OPERATOR, "by hand"), NOW, 0.5)
         assert rested(daemon)
+        reach = {1: ledger.node}
         with ledger.write() as tx:
-            assert dues.soonest(tx, [1], uploads=False) is None
-            assert NOW == dues.soonest(tx, [1], uploads=True)
+            assert dues.soonest(tx, reach, uploads=False) is None
+            assert NOW == dues.soonest(tx, reach, uploads=True)
             budget.advance_account(tx, Resumed(), NOW, 0.5)
         assert not daemon._rest.lasts(), "somebody wrote"
         assert not rested(daemon)

@@ -285,7 +285,13 @@ def _phases() -> Iterator[copy.Tell]:
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
-        yield lambda what, done, whole: bar.update(task, description=what, completed=done, total=whole)
+
+        def tell(what: str, done: int, whole: int) -> None:
+            # What is over before the bar is drawn by itself is seen too.
+            is_new = bar.tasks[0].description != what
+            bar.update(task, description=what, completed=done, total=whole, refresh=is_new)
+
+        yield tell
 
 
 # After a loss.

@@ -71,7 +71,7 @@ class Polls:
         self._shift = shift
         self._api = api
         self._standing = standing
-        self._asking: set[str] = set()
+        self._asking: dict[str, tuple[int, ...]] = {}
         self._asked: dict[str, Asked] = {}
         self._opens_at: datetime | None = None
         self._balance_at: datetime | None = None
@@ -81,6 +81,11 @@ class Polls:
     def in_flight(self) -> int:
         """How many questions are under way."""
         return len(self._asking)
+
+    @property
+    def asked(self) -> list[int]:
+        """The analyses that a question under way is about."""
+        return [number for numbers in self._asking.values() for number in numbers]
 
     @property
     def opens_at(self) -> datetime | None:
@@ -136,11 +141,15 @@ class Polls:
         if batch:
             ask = partial(duties.poll, self._api, batch, now=shift.clock)
             self._plan(
-                media, ask, partial(self._polled, media, batch), partial(self._poll_failed, media, batch)
+                media,
+                ask,
+                partial(self._polled, media, batch),
+                partial(self._poll_failed, media, batch),
+                about=batch,
             )
 
     def _polled(self, media: Media, batch: Sequence[Analysis], tx: Transaction, polled: Polled) -> None:
-        self._asking.discard(media)
+        self._asking.pop(media, None)
         silence = Unanswered("no answer", counts=False)
         events = {row.id: polled.events.get(row.id, silence) for row in batch}
         pending = {key: event for key, event in events.items() if isinstance(event, Pending)}
@@ -192,7 +201,7 @@ class Polls:
     def _poll_failed(
         self, media: Media, batch: Sequence[Analysis], tx: Transaction, error: Exception
     ) -> None:
-        self._asking.discard(media)
+        self._asking.pop(media, None)
         shift = self._shift
         shift.bug(error)
         events = {row.id: Unanswered(f"a bug: {error!r}") for row in batch}
@@ -205,11 +214,12 @@ class Polls:
         row = claims.claim_heatmap(tx, shift.claimant, now)
         if row is not None:
             ask = partial(duties.heatmap, self._api, row, now=shift.clock)
-            self._plan(HEATMAP, ask, partial(self._heatmap_came, row), partial(self._heatmap_failed, row))
+            came, failed = partial(self._heatmap_came, row), partial(self._heatmap_failed, row)
+            self._plan(HEATMAP, ask, came, failed, about=[row])
 
     def _heatmap_came(self, row: Analysis, tx: Transaction, found: Heatmap) -> None:
         """Keep a heatmap, or ask again later; none is worth failing a file for (api-notes 30)."""
-        self._asking.discard(HEATMAP)
+        self._asking.pop(HEATMAP, None)
         shift = self._shift
         failures = row.heatmap_failures + 1
         again = found.png is None and found.again and failures < retry.GIVE_UP_AFTER
@@ -256,7 +266,7 @@ class Polls:
         return uploads > 0 and uploads * 2 >= left
 
     def _balanced(self, tx: Transaction, found: Balance) -> None:
-        self._asking.discard("balance")
+        self._asking.pop("balance", None)
         self._standing.end_probe(tx)
         if found.credits is not None:
             self._standing.advance(tx, Healthy())
@@ -280,7 +290,7 @@ class Polls:
             self._standing.advance(tx, Barred(account.reason or PauseReason.KEY, account.detail or why))
 
     def _balance_failed(self, tx: Transaction, error: Exception) -> None:
-        self._asking.discard("balance")
+        self._asking.pop("balance", None)
         self._standing.end_probe(tx)
         self._shift.bug(error)
         self._still_barred(tx, repr(error))
@@ -291,8 +301,9 @@ class Polls:
         ask: Callable[[], Result],
         then: Callable[[Transaction, Result], None],
         failed: Callable[[Transaction, Exception], None],
+        about: Sequence[Analysis] = (),
     ) -> None:
-        self._asking.add(what)
+        self._asking[what] = tuple(row.id for row in about)
         self._asked[what] = replace(self._asked.get(what, NEVER), at=self._shift.clock())
         job = Job(lane="network", label=f"ask {what}", work=ask, then=then, failed=failed, threads=THREADS)
         self._shift.workers.plan(job)

@@ -15,7 +15,6 @@ from identifai_watch.core.answers import Reading
 from identifai_watch.core.events import (
     AccountEvent,
     AnalysisEvent,
-    Begun,
     Deferred,
     Healthy,
     Overdue,
@@ -31,7 +30,7 @@ from identifai_watch.dispatch import missing
 from identifai_watch.dispatch.departures import HORIZON, Departures
 from identifai_watch.dispatch.standing import Standing
 from identifai_watch.duties import Sent, Signs
-from identifai_watch.intake import Intake
+from identifai_watch.intake import Intake, reach
 from identifai_watch.ledger import Transaction, budget, claims, holds, work
 from identifai_watch.places import Place
 from identifai_watch.shift import Shift
@@ -171,10 +170,10 @@ class Uploads:
         reachable = [key for key, one in self._intakes.items() if _is_near(one) and key not in paused]
         room = self._room(tx, reachable, in_flight) if reachable else 0
         if room > 0:
-            claimed = self._claim(tx, reachable, room)
-            if claimed and budget.account(tx).state is AccountState.PAUSED:
+            begun = self._begin(tx, reachable, room)
+            if begun and budget.account(tx).state is AccountState.PAUSED:
                 self._standing.take_probe(tx)
-            self._begin(tx, claimed)
+            self._send(tx, begun)
 
     def _room(self, tx: Transaction, reachable: list[int], in_flight: int) -> int:
         """Return how many uploads may begin now: slots, what the gate lets through, and instants within the horizon."""
@@ -209,8 +208,8 @@ class Uploads:
         """
         return 1 + int(2 * self._turn / max(self._departures.line, LEAST_LINE))
 
-    def _claim(self, tx: Transaction, reachable: list[int], room: int) -> list[tuple[Analysis, File]]:
-        """Claim the contents whose turn it is, within the purse and the slots for large files."""
+    def _begin(self, tx: Transaction, reachable: list[int], room: int) -> list[tuple[Analysis, File]]:
+        """Commit that the uploads begin whose turn it is, within the purse and the slots for large files."""
         shift = self._shift
         waiting = self._departures.waiting(reachable)
         now = shift.clock()
@@ -229,20 +228,16 @@ class Uploads:
             most_large=max(0, max(1, shift.config.api.uploads - 1) - large),
             least_priority=shift.least_priority,
         )
-        return claims.claim_uploads(tx, shift.claimant, now, folder_ids=reachable, room=wanted)
+        found = reach({key: self._intakes[key] for key in reachable})
+        return claims.begin_uploads(tx, shift.claimant, shift.step(), reach=found, room=wanted)
 
-    def _begin(self, tx: Transaction, claimed: Sequence[tuple[Analysis, File]]) -> None:
-        """Commit that uploads begin, and plan them: they start after the commit."""
+    def _send(self, tx: Transaction, begun: Sequence[tuple[Analysis, File]]) -> None:
+        """Plan the uploads that begin: they start after the commit."""
         shift = self._shift
         self._round += 1
-        events = {analysis.id: Begun() for analysis, _ in claimed}
-        begun = work.advance_all(tx, events, shift.step(), shift.claimant)
         # While nothing gets through, each attempt is like the last one.
-        say = shift.log.debug if claimed and budget.account(tx).holds else shift.log.info
-        for analysis, file in claimed:
-            sending = begun.get(analysis.id)
-            if sending is None:
-                continue
+        say = shift.log.debug if begun and budget.account(tx).holds else shift.log.info
+        for sending, file in begun:
             intake = next(one for one in self._intakes.values() if one.folder.name == file.folder)
             flight = Flight(analysis=sending, file=file, intake=intake, round=self._round)
             self._begun += 1

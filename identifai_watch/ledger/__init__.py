@@ -1,7 +1,7 @@
 """The ledger: what is known of every file and content, what was paid for, and what was asked of the API.
 
 The only place that speaks SQL. ``Ledger`` opens it and hands out transactions; what is done inside one stands in
-``claims`` (who works on what), ``dues`` (until when there is nothing to do), ``work`` (transitions, each a ``step``),
+``claims`` (who works on what), ``queue`` (what waits for its upload, by host), ``dues`` (until when there is nothing to do), ``work`` (transitions, each a ``step``),
 ``editions`` (contents judged anew), ``reading`` (rows as values), ``history`` (what it is told), ``admission`` (whole
 files), ``archive`` (what was there before), ``intake`` (what else the folders bring), ``moves``, ``whereabouts`` (which
 file stands for a path), ``tree`` (what a scan compares with), ``budget`` (requests and the account), ``desk`` (what
@@ -28,7 +28,7 @@ from identifai_watch.ledger.standing import Standing, standing
 
 LOOK_SECONDS = 2.0
 
-REVISION = "0007"
+REVISION = "0008"
 """The schema that this version speaks; a test holds it against the newest migration."""
 
 

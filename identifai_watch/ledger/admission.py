@@ -16,7 +16,7 @@ from identifai_watch.core.model import (
     Interim,
     Media,
 )
-from identifai_watch.ledger import history, intake, moves, reading, rows, schema, whereabouts, work
+from identifai_watch.ledger import history, intake, moves, queue, reading, rows, schema, whereabouts, work
 from identifai_watch.ledger.schema import analyses, files
 from identifai_watch.ledger.step import Step
 from identifai_watch.ledger.whereabouts import Arrival
@@ -81,6 +81,8 @@ def admit(tx: sa.Connection, arrival: Arrival, content: Content, step: Step) -> 
         missing=0,
     )
     work.put_file(tx, taken)
+    if row.analysis_id not in {None, analysis.id}:
+        queue.renew(tx, [row.analysis_id])  # sent as another kind before, it is not sent as that any more
     history.record_admitted(tx, step, [(taken, analysis)])
     _wake(tx, analysis, arrival, step)
     if not is_new:
@@ -131,6 +133,14 @@ def _admit_fresh(
     admitted = whereabouts.at_places(tx, folder_id, [arrival.path for arrival, _ in whole])
     taken = [(admitted[arrival.path], known[content]) for arrival, content in whole]
     history.record_admitted(tx, step, taken)
+    queue.put(
+        tx,
+        (
+            (analysis, queue.whose(file.node, folder_id))
+            for file, analysis in taken
+            if queue.is_in(analysis) and not file.duplicate
+        ),
+    )
     for (arrival, _), (file, analysis) in zip(whole, taken, strict=True):
         if file.duplicate or analysis.due is None:
             _wake(tx, reading.analysis(tx, analysis.id), arrival, step)
@@ -262,6 +272,7 @@ def _fitted(tx: sa.Connection, analysis: Analysis, arrival: Arrival, content: Co
             priority=arrival.priority,
         )
     )
+    queue.renew(tx, [analysis.id])
 
 
 def _wake(tx: sa.Connection, analysis: Analysis, arrival: Arrival, step: Step) -> None:
@@ -282,3 +293,4 @@ def _wake(tx: sa.Connection, analysis: Analysis, arrival: Arrival, step: Step) -
         )
     if analysis.due is None:
         work.advance(tx, analysis.id, Present(), step)
+    queue.renew(tx, [analysis.id])

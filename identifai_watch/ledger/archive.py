@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from identifai_watch.core.model import File
-from identifai_watch.ledger import history, rows, schema, whereabouts
+from identifai_watch.ledger import history, queue, rows, schema, whereabouts
 from identifai_watch.ledger.schema import EPOCH, analyses, files, folders
 from identifai_watch.ledger.step import Step
 from identifai_watch.ledger.whereabouts import Arrival
@@ -133,3 +133,4 @@ def hasten(tx: sa.Connection, analysis_id: int, priority: int) -> None:
             backlog=False,
         )
     )
+    queue.renew(tx, [analysis_id])

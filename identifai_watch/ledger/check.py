@@ -1,4 +1,4 @@
-"""Is a ledger whole? The file, the references, the constraints, the guard of the history, its chain, the revision.
+"""Is a ledger whole? The file, the references, the constraints, the queue, the guard of the history, its chain, the revision.
 
 Nothing is changed, and no daemon is needed; one that runs is not kept waiting.
 """
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from identifai_watch.errors import LedgerAwayError, LedgerError
-from identifai_watch.ledger import REVISION, schema, sqlite, trail
+from identifai_watch.ledger import REVISION, queue, schema, sqlite, trail
 from identifai_watch.ledger.trail import Head
 
 MOST = 20
@@ -69,10 +69,12 @@ def _report(raw: sqlite3.Connection, path: Path, revision: str, say: Say, *, ful
     for table in schema.metadata.sorted_tables:
         problems += _attempted(partial(_violations, raw, table))
     problems += _attempted(lambda: _unguarded(raw))
-    say("the history")
     engine = sa.create_engine("sqlite://", creator=lambda: sqlite.reader(path), poolclass=sa.NullPool)
     head, broken = None, []
     try:
+        say("the queue")
+        problems += _attempted(lambda: _misplaced(engine))
+        say("the history")
         head, gap = trail.walk(engine.connect)
         broken = [] if gap is None else [gap_text(gap)]
     except DBAPIError as error:
@@ -127,6 +129,20 @@ def _violations(connection: sqlite3.Connection, table: sa.Table) -> Iterator[str
     for (name, _), number in zip(checks, numbers, strict=True):
         if number:
             yield f"{table.name}: {number} rows break {name}"
+
+
+def _misplaced(engine: sa.Engine) -> Iterator[str]:
+    """Find what waits for its upload and does not stand in the queue, and what stands there and does not wait."""
+    try:
+        with engine.connect() as connection:
+            missing, spare = queue.differing(connection)
+    except DBAPIError as error:
+        yield f"the queue cannot be read: {error.orig}"
+        return
+    if missing:
+        yield f"queue: {missing} uploads that are to be made do not stand in it"
+    if spare:
+        yield f"queue: {spare} uploads stand in it that are not to be made"
 
 
 def _unguarded(connection: sqlite3.Connection) -> Iterator[str]:

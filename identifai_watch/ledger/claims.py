@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import product
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,10 +16,9 @@ import sqlalchemy as sa
 from identifai_watch.core.events import Unsent
 from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Media
 from identifai_watch.ledger import reading, rows, work
-from identifai_watch.ledger.reading import Delivery
-from identifai_watch.ledger.schema import Instant, analyses, files, folders
+from identifai_watch.ledger.reading import PRESENT, Delivery
+from identifai_watch.ledger.schema import Instant, analyses, files, folders, queue
 from identifai_watch.ledger.step import Claimant, Step
-from identifai_watch.ledger.work import PRESENT
 
 TTL = timedelta(seconds=15)
 """How long a claim holds that is not renewed."""
@@ -46,11 +46,14 @@ _CLAIMS: Mapping[sa.Table, sa.Update] = {
 }
 # What another host claims at this moment is passed over (SQLite, where one writes at a time, knows no locks).
 _SKIP: dict[str, Any] = {"skip_locked": True, "key_share": True}
-_LAPSED = (
-    sa.select(*rows.ANALYSIS_COLUMNS)
-    .where(analyses.c.state == AnalysisState.SENDING, _is_free(analyses, _NOW))
-    .with_for_update(**_SKIP)
+# Where claims of analyses are, each found by an index: no index has the claims themselves.
+_SENDING = analyses.c.state == AnalysisState.SENDING
+_CLAIMABLE = (
+    _SENDING,
+    sa.and_(analyses.c.state == AnalysisState.AWAITING, analyses.c.due.is_not(None)),
+    analyses.c.heatmap_due.is_not(None),
 )
+_LAPSED = sa.select(*rows.ANALYSIS_COLUMNS).where(_SENDING, _is_free(analyses, _NOW)).with_for_update(**_SKIP)
 _OVERDUE = (
     sa.select(*rows.ANALYSIS_COLUMNS)
     .where(
@@ -89,6 +92,17 @@ _STILL_AWAITED = (
     .order_by(analyses.c.due)
     .limit(_MOST)
     .with_for_update(**_SKIP)
+)
+_BATCH = _STILL_AWAITED.with_only_columns(analyses.c.id, analyses.c.due).cte("batch")
+# One statement: the rows that it locks need not be told to us and back. Nothing is asked for before one of them is due.
+_CLAIM_POLLS = (
+    sa.update(analyses)
+    .where(
+        analyses.c.id.in_(sa.select(_BATCH.c.id)),
+        sa.select(_BATCH.c.id).where(_BATCH.c.due <= _NOW).exists(),
+    )
+    .values({name: sa.bindparam(name) for name in ("claimed_by", "claim", "claimed_until")})
+    .returning(*rows.ANALYSIS_COLUMNS)
 )
 _DUE_POLLS: sa.CompoundSelect[Any] = sa.union_all(
     *(
@@ -129,21 +143,25 @@ class Room:
 
 def free(tx: sa.Connection, node: str) -> None:
     """Free the claims of ``node``: they are of a daemon that no longer lives."""
-    for table in (analyses, files, folders):
+    for one in _CLAIMABLE:
+        tx.execute(sa.update(analyses).where(one, analyses.c.claimed_by == node).values(work.UNCLAIMED))
+    for table in (files, folders):
         tx.execute(sa.update(table).where(table.c.claimed_by == node).values(work.UNCLAIMED))
 
 
 def bring_forward(tx: sa.Connection, now: datetime) -> None:
     """Let what is due further ahead than anything is ever put off be due now: another clock wrote that."""
-    for table in (analyses, files):
+    for table in (analyses, files, queue):
         tx.execute(sa.update(table).where(table.c.due > now + FURTHEST).values(due=now))
 
 
-def renew(tx: sa.Connection, claimant: Claimant, now: datetime) -> None:
-    """Hold every claim of this run for another 15 s."""
-    for table in (analyses, files):
-        mine = sa.and_(table.c.claimed_by == claimant.node, table.c.claim == claimant.token)
-        tx.execute(sa.update(table).where(mine).values(claimed_until=now + TTL))
+def renew(tx: sa.Connection, claimant: Claimant, now: datetime, asked: Collection[int]) -> None:
+    """Hold every claim of this run for another 15 s; ``asked`` are the analyses that a question of its is about."""
+    for which in (_SENDING, analyses.c.id.in_(asked)) if asked else (_SENDING,):
+        mine = sa.and_(which, analyses.c.claimed_by == claimant.node, analyses.c.claim == claimant.token)
+        tx.execute(sa.update(analyses).where(mine).values(claimed_until=now + TTL))
+    mine = sa.and_(files.c.claimed_by == claimant.node, files.c.claim == claimant.token)
+    tx.execute(sa.update(files).where(mine).values(claimed_until=now + TTL))
 
 
 def give_back(tx: sa.Connection, claimant: Claimant, since: datetime, step: Step) -> None:
@@ -159,24 +177,21 @@ def give_back(tx: sa.Connection, claimant: Claimant, since: datetime, step: Step
         )
         for table in (analyses, files)
     }
-    sending = sa.select(analyses.c.id).where(made[analyses], analyses.c.state == AnalysisState.SENDING)
+    sending = sa.select(analyses.c.id).where(_SENDING, made[analyses])
     unsent = Unsent("the ledger was away when it was to begin", counts=False)
     work.advance_all(tx, dict.fromkeys(tx.execute(sending).scalars(), unsent), step, claimant)
-    for table in (analyses, files):
-        tx.execute(sa.update(table).where(made[table]).values(work.UNCLAIMED))
+    for one in _CLAIMABLE:
+        tx.execute(sa.update(analyses).where(one, made[analyses]).values(work.UNCLAIMED))
+    tx.execute(sa.update(files).where(made[files]).values(work.UNCLAIMED))
 
 
-def claim_uploads(
-    tx: sa.Connection,
-    claimant: Claimant,
-    now: datetime,
-    *,
-    folder_ids: Collection[int],
-    room: Room,
+def begin_uploads(
+    tx: sa.Connection, claimant: Claimant, step: Step, *, reach: Mapping[int, str], room: Room
 ) -> list[tuple[Analysis, File]]:
-    """Claim the contents to send next, as there is ``room``, each with a file of ``folder_ids`` to read it from.
+    """Claim the contents to send next, as there is ``room``, and write that this begins.
 
-    A hot folder first, then news before the backlog, then the newest; where it is the turn of the oldest, that of all
+    Each is returned with a file to read it from, of the folders in ``reach``, which are told by their numbers, each with
+    ``whose`` it is in the queue. A hot folder first, then news before the backlog, then the newest; where it is the turn of the oldest, that of all
     which has waited longest.
     """
     turns, backlog, large, most_large = room.turns, room.backlog, room.large, room.most_large
@@ -185,9 +200,10 @@ def claim_uploads(
             tx,
             oldest=oldest,
             halves=(False,) if backlog == 0 else (False, True),
+            whose=sorted(set(reach.values())),
             bounds={
-                "now": now,
-                "folders": list(folder_ids),
+                "now": step.now,
+                "folders": list(reach),
                 "most": len(turns),
                 "at_most": large if most_large == 0 else None,
                 "least": room.least_priority,
@@ -210,9 +226,9 @@ def claim_uploads(
             of_backlog += one.backlog
             of_large += is_large
             break
-    read_from = _present_files(tx, list(picked), folder_ids)
-    _claim(tx, analyses, list(picked), claimant, now)
-    return [(rows.analysis(row), read_from[number]) for number, row in picked.items()]
+    read_from = _present_files(tx, list(picked), reach)
+    begun = work.begin(tx, [rows.analysis(row) for row in picked.values()], step, _held(claimant, step.now))
+    return [(analysis, read_from[number]) for number, analysis in begun.items()]
 
 
 def due_polls(tx: sa.Connection, now: datetime, limit: int) -> dict[Media, int]:
@@ -225,11 +241,9 @@ def claim_polls(
     tx: sa.Connection, claimant: Claimant, now: datetime, media: Media, *, ahead: timedelta, limit: int
 ) -> list[Analysis]:
     """Claim awaiting analyses of one kind: those that are due, and what may be done within ``ahead`` besides."""
-    found = still_awaited(tx, now, media, ahead=ahead, limit=limit)
-    if not found or (found[0].due or now) > now:
-        return []
-    _claim(tx, analyses, [row.id for row in found], claimant, now)
-    return found
+    values = {"now": now, "until": now + ahead, "kind": media, "most": limit, **_held(claimant, now)}
+    found = sorted(tx.execute(_CLAIM_POLLS, values), key=lambda row: row.due)
+    return [rows.analysis(row) for row in found]
 
 
 def still_awaited(
@@ -311,19 +325,6 @@ def postpone_orphan(tx: sa.Connection, file_id: int, until: datetime) -> None:
     tx.execute(sa.update(files).where(files.c.id == file_id).values(orphan_due=until, **work.UNCLAIMED))
 
 
-def next_due(tx: sa.Connection, now: datetime) -> datetime | None:
-    """Return when the next upload or question that rests at ``now`` is due; what is due already is not asked for."""
-    found: list[datetime] = []
-    # One seek in the index for each: a single minimum over all of them would read every row that is queued.
-    for state in (AnalysisState.AWAITING, AnalysisState.QUEUED):
-        for media in Media:
-            query = sa.select(analyses.c.due).where(
-                analyses.c.state == state, analyses.c.media == media, analyses.c.due > now
-            )
-            found += tx.execute(query.order_by(analyses.c.due).limit(1)).scalars()
-    return min(found, default=None)
-
-
 def lapsed(tx: sa.Connection, now: datetime) -> list[Analysis]:
     """Return the uploads that nobody works on any more: what became of them is in doubt."""
     return [rows.analysis(row) for row in tx.execute(_LAPSED, {"now": now})]
@@ -335,14 +336,19 @@ def overdue(tx: sa.Connection, now: datetime, limit: int = 100) -> list[Analysis
 
 
 def _line(
-    tx: sa.Connection, *, oldest: bool, halves: Sequence[bool], bounds: Mapping[str, Any]
+    tx: sa.Connection,
+    *,
+    oldest: bool,
+    halves: Sequence[bool],
+    whose: Sequence[str],
+    bounds: Mapping[str, Any],
 ) -> list[sa.Row[Any]]:
     """Return the rows of the first of those that wait for their upload, in the order in which they go."""
     given = {name: value for name, value in bounds.items() if value is not None}
+    query = _uploads(oldest=oldest, bounded=frozenset(given))
     found: list[sa.Row[Any]] = []
-    for backlog in halves:
-        query = _uploads(oldest=oldest, bounded=frozenset(given))
-        found += tx.execute(query, given | {"half": backlog})
+    for one, backlog in product(whose, halves):
+        found += tx.execute(query, given | {"whose": one, "half": backlog})
     if oldest:
         return sorted(found, key=lambda one: one.noticed_at)
     return sorted(found, key=lambda one: (one.priority, not one.backlog, one.noticed_at), reverse=True)
@@ -350,27 +356,34 @@ def _line(
 
 @cache
 def _uploads(*, oldest: bool, bounded: frozenset[str]) -> sa.Select[Any]:
-    """Return the query for the next uploads of the backlog, or of what came while the daemon ran.
+    """Return the query for the next uploads of a host or a share, of the backlog or of what came while the daemon ran.
 
     Each half is read in the order of an index. A content without a file in one of the folders is passed over: one
     folder that cannot be reached does not keep the others waiting.
     """
     copies = sa.select(files.c.id).where(files.c.analysis_id == analyses.c.id, PRESENT, _IN_FOLDERS)
-    query = sa.select(*rows.ANALYSIS_COLUMNS).where(
-        analyses.c.state == AnalysisState.QUEUED,
-        analyses.c.backlog == sa.bindparam("half"),
-        analyses.c.due <= _NOW,
-        _is_free(analyses, _NOW),
-        copies.exists(),
+    query = (
+        sa.select(*rows.ANALYSIS_COLUMNS)
+        .select_from(queue)
+        .join(analyses, analyses.c.id == queue.c.analysis_id)
+        .where(
+            queue.c.whose == sa.bindparam("whose"),
+            queue.c.backlog == sa.bindparam("half"),
+            # In words that no index has: else SQLite begins with one of these, and sorts all that it finds.
+            sa.func.coalesce(queue.c.due, sa.literal_column("0")) <= _NOW,
+            sa.func.coalesce(analyses.c.state, sa.literal_column("''")) == AnalysisState.QUEUED,
+            _is_free(analyses, _NOW),
+            copies.exists(),
+        )
+        .with_for_update(of=analyses, **_SKIP)
     )
-    query = query.with_for_update(of=analyses, **_SKIP)
     if "at_most" in bounded:
         query = query.where(analyses.c.size <= sa.bindparam("at_most"))
     if "least" in bounded:
-        query = query.where(analyses.c.priority >= sa.bindparam("least"))
+        query = query.where(queue.c.priority >= sa.bindparam("least"))
     if oldest:
-        return query.order_by(analyses.c.noticed_at).limit(_MOST)
-    return query.order_by(analyses.c.priority.desc(), analyses.c.noticed_at.desc()).limit(_MOST)
+        return query.order_by(queue.c.noticed_at).limit(_MOST)
+    return query.order_by(queue.c.priority.desc(), queue.c.noticed_at.desc()).limit(_MOST)
 
 
 def _present_files(
@@ -388,5 +401,9 @@ def _present_files(
 
 def _claim(tx: sa.Connection, table: sa.Table, ids: Sequence[int], claimant: Claimant, now: datetime) -> None:
     if ids:
-        values = {"claimed_by": claimant.node, "claim": claimant.token, "claimed_until": now + TTL}
-        tx.execute(_CLAIMS[table], {"ids": list(ids)} | values)
+        tx.execute(_CLAIMS[table], {"ids": list(ids), **_held(claimant, now)})
+
+
+def _held(claimant: Claimant, now: datetime) -> dict[str, Any]:
+    """Return the columns of a claim that begins now."""
+    return {"claimed_by": claimant.node, "claim": claimant.token, "claimed_until": now + TTL}

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from identifai_watch.core.events import Reopened
 from identifai_watch.core.lifecycle import SETTLED
 from identifai_watch.core.model import Analysis, File
-from identifai_watch.ledger import history, reading, rows, work
+from identifai_watch.ledger import history, queue, reading, rows, work
 from identifai_watch.ledger.schema import analyses, files
 from identifai_watch.ledger.step import Step
 
@@ -46,8 +46,9 @@ def new_edition(tx: sa.Connection, file: File, step: Step) -> Analysis | None:
     fresh = reading.analysis(tx, key)
     work.rest_files(tx, old.id)
     for copy in reading.files_of(tx, old.id):
-        if copy.state in work.THERE:
+        if copy.state in reading.THERE:
             _put_edition(tx, copy, fresh, step)
+    queue.enter(tx, [fresh.id])
     return fresh
 
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from identifai_watch.core.events import Reopened
 from identifai_watch.core.model import File, FileState
-from identifai_watch.ledger import history, rows, work
+from identifai_watch.ledger import history, reading, rows, work
 from identifai_watch.ledger.schema import files, folders
 from identifai_watch.ledger.step import Step
 
@@ -15,7 +15,7 @@ def mind_move_from(tx: sa.Connection, gone: File, step: Step) -> None:
     """See whether a file that is gone lies somewhere else in its intake.folder, and have it keep what it had there."""
     if gone.analysis_id is None:
         return
-    found = tx.execute(_the_same(gone, work.PRESENT)).first()
+    found = tx.execute(_the_same(gone, reading.PRESENT)).first()
     if found is not None:
         _hand_over(tx, gone, rows.file(found), step)
 

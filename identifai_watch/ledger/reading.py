@@ -8,10 +8,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from identifai_watch.core.model import Analysis, AnalysisState, File, Media
+from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Media
 from identifai_watch.ledger import rows
 from identifai_watch.ledger.schema import account, analyses, answers, files
 from identifai_watch.ledger.step import Claimant
+
+THERE = frozenset({FileState.WAITING, FileState.DELIVERED})
+"""The states of files that stand for something: what was replaced, or is gone, does not."""
+
+PRESENT = files.c.state.in_(sorted(THERE))
 
 # Statements are built once: to build one anew costs several times what it costs to have it carried out.
 IDS: sa.BindParameter[list[int]] = sa.bindparam("ids", expanding=True)

@@ -160,6 +160,9 @@ def _index(name: str, table: str, *columns: str, where: str | None = None, uniqu
     sa.Index(name, *by, unique=unique, sqlite_where=picked, info={"where": picked})
 
 
+QUEUED = "state = 'queued' AND due IS NOT NULL"
+"""Contents that wait for their upload; in these very words, for so SQLite proves that their index serves."""
+
 TO_REVIEW = (
     "decision IS NULL AND coalesce(outcome, '') IN ('artificial', 'uncertain') "
     "AND coalesce(state, '') IN ('waiting', 'delivered')"
@@ -244,10 +247,7 @@ analyses = _table(
 # Indexes: what a query says with a bound parameter (`state = ?`) proves no partial index's condition to SQLite, but
 # `due <= ?` proves `due IS NOT NULL`. So what rests, is stuck or is settled costs the loop nothing.
 _index("ix_analyses_state", "analyses", "state", "doubt", "stuck_at")
-_index(
-    "ix_analyses_hottest", "analyses", "state", "backlog", "priority", "noticed_at", where="due IS NOT NULL"
-)
-_index("ix_analyses_oldest", "analyses", "state", "backlog", "noticed_at", where="due IS NOT NULL")
+_index("ix_analyses_queued", "analyses", "backlog", "noticed_at", "priority", where=QUEUED)
 _index("ix_analyses_due", "analyses", "state", "media", "due", where="due IS NOT NULL")
 _index("ix_analyses_deadline", "analyses", "state", "deadline", where="due IS NOT NULL")
 _index("ix_analyses_heatmap_due", "analyses", "heatmap_due", where="heatmap_due IS NOT NULL")
@@ -260,7 +260,8 @@ _index(
     "resubmissions",
     where="submitted_at IS NOT NULL",
 )
-_index("ix_analyses_claim", "analyses", "claimed_by", "claim", where="claimed_by IS NOT NULL")
+# None of claims: a question of 50 would have each of the others written once more for each row, twice (PostgreSQL's
+# heap-only tuples). What is claimed is found by what it is claimed for.
 
 # What the API said, compressed: prunable without losing the verdict.
 answers = _table(
@@ -380,6 +381,21 @@ _index("ix_files_refusal", "files", "folder_id", "rules", where="refusal IS NOT 
 _index("ix_files_claim", "files", "claimed_by", "claim", where="claimed_by IS NOT NULL")
 _index("ix_files_release_at", "files", "folder_id", "release_at", where="release_at IS NOT NULL")
 _index("ix_files_orphan_due", "files", "folder_id", "orphan_due", where="orphan_due IS NOT NULL")
+
+# Each content that waits for its upload, once for each host that has a file of it, in the order in which it goes:
+# `whose` is that host's node, or stands for a folder that several share (`queue.whose`).
+queue = _table(
+    "queue",
+    sa.Column("analysis_id", sa.ForeignKey("analyses.id"), primary_key=True),
+    sa.Column("whose", sa.Text, primary_key=True),
+    sa.Column("backlog", Flag, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("noticed_at", Instant, nullable=False),
+    sa.Column("due", Instant, nullable=False),
+)
+_index("ix_queue_hottest", "queue", "whose", "backlog", "priority", "noticed_at")
+_index("ix_queue_oldest", "queue", "whose", "backlog", "noticed_at")
+_index("ix_queue_due", "queue", "whose", "due")
 
 # What was looked at and left alone, so that it is not looked at again until it or the configuration changes.
 left = _table(

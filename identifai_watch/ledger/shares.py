@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from identifai_watch.ledger import closing, dialects, rows, work
+from identifai_watch.ledger import closing, dialects, reading, rows, work
 from identifai_watch.ledger.claims import TTL
 from identifai_watch.ledger.schema import files, folders, nodes
 from identifai_watch.ledger.step import Claimant
@@ -35,7 +35,7 @@ _OTHERS = sa.select(nodes.c.node, nodes.c.report).where(
 
 _LYING = (
     sa.select(files.c.parent, files.c.name, files.c.lies_at)
-    .where(files.c.folder_id == sa.bindparam("folder"), work.PRESENT, files.c.missing == 0)
+    .where(files.c.folder_id == sa.bindparam("folder"), reading.PRESENT, files.c.missing == 0)
     .order_by(files.c.id.desc())
     .limit(sa.bindparam("most"))
 )

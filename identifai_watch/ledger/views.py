@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Outcome
-from identifai_watch.ledger import rows
+from identifai_watch.ledger import rows, schema
 from identifai_watch.ledger.schema import (
     NO,
     SHARED,
@@ -75,6 +75,7 @@ _STUCK_ANALYSES = sa.and_(
     analyses.c.doubt.in_([False, True]),
     analyses.c.stuck_at >= _EVER,
 )
+_QUEUED = sa.text(schema.QUEUED)
 _DOUBTED = sa.and_(analyses.c.state.in_(list(AnalysisState)), analyses.c.doubt == YES)
 _STUCK_FILES = tuple(
     sa.and_(
@@ -259,11 +260,7 @@ def queue(tx: sa.Connection) -> tuple[int, int]:
 
     A file that was released and is not hashed yet counts as one upload, which is the most that it can cost.
     """
-    of_contents = (
-        sa.select(analyses.c.backlog, sa.func.count())
-        .where(analyses.c.state == AnalysisState.QUEUED, analyses.c.due.is_not(None))
-        .group_by(analyses.c.backlog)
-    )
+    of_contents = sa.select(analyses.c.backlog, sa.func.count()).where(_QUEUED).group_by(analyses.c.backlog)
     # Folder by folder, for so the index of what is to be admitted serves: an archive that is held waits too.
     to_admit = sa.text(
         "files.state = 'waiting' AND files.held = 0 AND files.analysis_id IS NULL AND files.refusal IS NULL"
@@ -288,9 +285,7 @@ def queue(tx: sa.Connection) -> tuple[int, int]:
 
 def oldest(tx: sa.Connection) -> tuple[datetime | None, datetime | None]:
     """Return since when the oldest content waits to be sent: of what is new, and of the backlog."""
-    query = sa.select(sa.func.min(analyses.c.noticed_at)).where(
-        analyses.c.state == AnalysisState.QUEUED, analyses.c.due.is_not(None)
-    )
+    query = sa.select(sa.func.min(analyses.c.noticed_at)).where(_QUEUED)
     fresh, backlog = (
         tx.execute(query.where(analyses.c.backlog == is_backlog)).scalar() for is_backlog in (False, True)
     )
@@ -303,8 +298,7 @@ def ahead(tx: sa.Connection, analysis: Analysis) -> int:
         sa.select(sa.func.count())
         .select_from(analyses)
         .where(
-            analyses.c.state == AnalysisState.QUEUED,
-            analyses.c.due.is_not(None),
+            _QUEUED,
             sa.tuple_(analyses.c.priority, analyses.c.backlog == NO, analyses.c.noticed_at)
             > sa.tuple_(
                 sa.literal(analysis.priority),

@@ -7,7 +7,7 @@ stale copy. Who may work on a row is left to ``claims``.
 import hashlib
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ from identifai_watch.core import lifecycle
 from identifai_watch.core.events import (
     Absent,
     AnalysisEvent,
+    Begun,
     Deferred,
     FileEvent,
     Judged,
@@ -31,19 +32,16 @@ from identifai_watch.core.events import (
 from identifai_watch.core.lifecycle import SETTLED, Duty
 from identifai_watch.core.model import Analysis, AnalysisState, Decision, File, FileState, Outcome
 from identifai_watch.core.trail import Entry
-from identifai_watch.ledger import closing, history, reading, rows
+from identifai_watch.ledger import closing, history, queue, reading, rows
+from identifai_watch.ledger.reading import PRESENT, THERE
 from identifai_watch.ledger.schema import analyses, answers, files
 from identifai_watch.ledger.step import Claimant, Step
-
-THERE = frozenset({FileState.WAITING, FileState.DELIVERED})
-"""The states of files that stand for something: what was replaced, or is gone, does not."""
-
-PRESENT = files.c.state.in_(sorted(THERE))
 
 Change = tuple[int, dict[str, Any]]
 """The number of a row, and what is to be written of it."""
 
 UNCLAIMED: dict[str, Any] = {"claimed_by": None, "claim": None, "claimed_until": None}
+NO_CLAIM: dict[str, Any] = {}
 
 
 # Statements are built once: to build one anew costs several times what it costs to have it carried out.
@@ -71,21 +69,46 @@ def advance_all(
     With a ``claimant``, only those whose claim is held; of the others nothing changes. Raises UnexpectedError if the
     table does not know an arrow.
     """
+    found = [
+        rows.analysis(row) for row in reading.rows_of(tx, reading.ANALYSES_TO_ADVANCE, list(events), claimant)
+    ]
+    return _advance(tx, found, events, step, is_claimed=claimant is not None)
+
+
+def begin(
+    tx: sa.Connection, found: Sequence[Analysis], step: Step, claim: dict[str, Any]
+) -> dict[int, Analysis]:
+    """Advance analyses, which this transaction has locked, to being sent, under a ``claim`` (the values of its columns)."""
+    return _advance(tx, found, dict.fromkeys((one.id for one in found), Begun()), step, claim=claim)
+
+
+def _advance(
+    tx: sa.Connection,
+    found: Iterable[Analysis],
+    events: Mapping[int, AnalysisEvent],
+    step: Step,
+    *,
+    is_claimed: bool = False,
+    claim: dict[str, Any] = NO_CLAIM,
+) -> dict[int, Analysis]:
+    """Advance analyses that are locked; what is sent from now on is so under the ``claim``."""
     advanced: dict[int, Analysis] = {}
     changes: list[Change] = []
     told: list[Entry] = []
     judged: dict[int, bytes] = {}
     reopened: list[int] = []
     resting: list[int] = []
-    for row in reading.rows_of(tx, reading.ANALYSES_TO_ADVANCE, list(events), claimant):
-        before = rows.analysis(row)
+    leaving: list[int] = []
+    entering: list[int] = []
+    for before in found:
         event, policy = events[before.id], step.policy
         if isinstance(event, Unsent | Deferred | Unanswered):
             policy = replace(policy, others_at=reading.others_at(tx))
         after = advanced[before.id] = lifecycle.advance(before, event, step.now, policy, step.chance)
-        if after == before and claimant is None:
+        if after == before and not is_claimed:
             continue  # nothing happened, and a question that is under way keeps its claim
-        changes.append((before.id, _changed_analysis(before, after)))
+        changed = rows.analysis_values(after, before=before)
+        changes.append((before.id, changed | (claim if after.state is AnalysisState.SENDING else UNCLAIMED)))
         if isinstance(event, Judged):
             judged[before.id] = event.raw
         if history.is_news(before, after, event):
@@ -94,19 +117,19 @@ def advance_all(
             reopened.append(before.id)
         elif before.state in SETTLED and after.state not in SETTLED:
             resting.append(before.id)
+        was_queued, is_queued = queue.is_in(before), queue.is_in(after)
+        if was_queued != is_queued or (is_queued and queue.has_moved(before, after)):
+            leaving += [before.id] if was_queued else []
+            entering += [before.id] if is_queued else []
     _write(tx, analyses, changes)
+    queue.leave(tx, leaving)
+    queue.enter(tx, entering)
     _keep_answers(tx, judged)
     closing.tell(tx, told)
     _reopen_files(tx, reopened, step)
     for analysis_id in resting:
         rest_files(tx, analysis_id)
     return advanced
-
-
-def _changed_analysis(before: Analysis, after: Analysis) -> dict[str, Any]:
-    """Return what is to be written of an analysis; its claim is kept only while it is being sent."""
-    changed = rows.analysis_values(after, before=before)
-    return changed if after.state is AnalysisState.SENDING else changed | UNCLAIMED
 
 
 def advance_file(
@@ -247,8 +270,10 @@ def _write(tx: sa.Connection, table: sa.Table, changes: Sequence[Change]) -> Non
 def _mind_presence(tx: sa.Connection, analysis_id: int, file: File, step: Step) -> None:
     """Let a queued analysis rest while none of its files can be seen, and go on when one is back."""
     # Locked before it is looked: a copy that another host admits meanwhile waits for us, or we for it.
-    reading.rows_of(tx, reading.ANALYSES_TO_ADVANCE, [analysis_id])
+    [row] = reading.rows_of(tx, reading.ANALYSES_TO_ADVANCE, [analysis_id])
     if tx.execute(_PRESENT_ONE, {"analysis": analysis_id}).first() is None:
         advance(tx, analysis_id, Absent(), step)
     elif file.state is FileState.WAITING:
         advance(tx, analysis_id, Present(), step)
+    if row.state == AnalysisState.QUEUED:  # the host of that file has one now, or none any more
+        queue.renew(tx, [analysis_id])
