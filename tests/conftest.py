@@ -10,11 +10,13 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Generator, Iterator
+from typing import TextIO, cast
 
 import pytest
 import structlog
 
 from identifai_watch.ledger import Ledger
+from tests.console import Outside
 from tests.postgres import Cluster, shared
 
 # Six workers import the tests, and the tests start the program: it is all compiled once, also where nothing is to be.
@@ -47,10 +49,9 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
 def log_as_it_was() -> Iterator[None]:
     """Leave structlog as it is by default: commands that are typed in a test's own process set it up.
 
-    A daemon in a thread logs to what stdout is now, not into what a command that is typed beside it prints: PrintLogger
-    would, where stdout is still the one that structlog was imported with.
+    A daemon in a thread logs to stdout, not into what a command that is typed beside it prints.
     """
-    structlog.configure(logger_factory=structlog.WriteLoggerFactory(sys.stdout))
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(cast("TextIO", Outside())))
     yield
     structlog.reset_defaults()
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
@@ -20,6 +20,32 @@ from identifai_watch.cli import main
 from tests.harness import KEY, House, wait_for
 
 CTRL_C = "\x03"
+
+
+_outside: list[TextIO] = []
+"""What stdout was when a command was typed, while it runs."""
+
+
+class Outside:
+    """What stdout is, but for the command that is typed just now: whose stdout is its own."""
+
+    def write(self, text: str) -> int:
+        """Write there."""
+        return (_outside[-1] if _outside else sys.stdout).write(text)
+
+    def flush(self) -> None:
+        """Flush what there is."""
+        (_outside[-1] if _outside else sys.stdout).flush()
+
+
+@contextlib.contextmanager
+def _told_outside() -> Iterator[None]:
+    """Have what others say meanwhile go where it would have gone."""
+    _outside.append(sys.stdout)
+    try:
+        yield
+    finally:
+        _outside.pop()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +66,7 @@ def typed(*words: str | Path, environ: dict[str, str] | None = None) -> Typed:
         for name, value in ({"IDENTIFAI_API_KEY": KEY} | (environ or {})).items():
             patch.setenv(name, value)
         with (
+            _told_outside(),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
             pytest.raises(SystemExit) as ended,

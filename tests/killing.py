@@ -283,6 +283,7 @@ def _commits(killer: Killer) -> None:
 
     Ledger.write = write  # type: ignore[method-assign] - around the real one
     _arrows(work, "advance_all", "advance")
+    _arrows(work, "begin", "advance")
     _arrows(work, "advance_files", "advance_file")
     _taken(work)
     _then(history, "record", lambda _, _tx, _step, event, **__: event if isinstance(event, str) else None)

@@ -20,7 +20,7 @@ from identifai_watch.patrol import Patrol
 from identifai_watch.shift import Shift
 from identifai_watch.simulator import Endpoint, Fault, FaultKind
 from tests.harness import KEY, House, house, wait_for
-from tests.test_ledger import NOW, SECOND, admitted, again, at, delivered, put_analysis, uploads
+from tests.test_ledger import NODE, NOW, SECOND, admitted, again, at, delivered, put_analysis, uploads
 from tests.watching import account, folders, in_loop, line, order, picture, scan
 from tests.watching import admitted as watched
 
@@ -32,8 +32,8 @@ QUICK = {"settle_seconds": 0.1, "rescan_seconds": 600.0}
 
 def on_ledger(tmp_path: Path, do: Callable[[Transaction, int], None]) -> None:
     """Do something with a ledger that has one folder."""
-    with Ledger(f"sqlite:///{tmp_path}/ledger.db", node="here") as ledger, ledger.write() as tx:
-        do(tx, intake.folder(tx, "here", "drop").id)
+    with Ledger(f"sqlite:///{tmp_path}/ledger.db", node=NODE) as ledger, ledger.write() as tx:
+        do(tx, intake.folder(tx, NODE, "drop").id)
 
 
 def test_news_goes_before_the_backlog_of_the_same_priority(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from itertools import product
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +16,7 @@ from identifai_watch.core.events import Unsent
 from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Media
 from identifai_watch.ledger import reading, rows, work
 from identifai_watch.ledger.reading import PRESENT, Delivery
-from identifai_watch.ledger.schema import Instant, analyses, files, folders, queue
+from identifai_watch.ledger.schema import NO, YES, Instant, analyses, files, folders, queue
 from identifai_watch.ledger.step import Claimant, Step
 
 TTL = timedelta(seconds=15)
@@ -339,24 +338,22 @@ def _line(
     tx: sa.Connection,
     *,
     oldest: bool,
-    halves: Sequence[bool],
+    halves: tuple[bool, ...],
     whose: Sequence[str],
     bounds: Mapping[str, Any],
 ) -> list[sa.Row[Any]]:
     """Return the rows of the first of those that wait for their upload, in the order in which they go."""
     given = {name: value for name, value in bounds.items() if value is not None}
-    query = _uploads(oldest=oldest, bounded=frozenset(given))
-    found: list[sa.Row[Any]] = []
-    for one, backlog in product(whose, halves):
-        found += tx.execute(query, given | {"whose": one, "half": backlog})
+    query = _uploads(oldest=oldest, halves=halves, bounded=frozenset(given))
+    found = [row for one in whose for row in tx.execute(query, given | {"whose": one})]
     if oldest:
         return sorted(found, key=lambda one: one.noticed_at)
     return sorted(found, key=lambda one: (one.priority, not one.backlog, one.noticed_at), reverse=True)
 
 
 @cache
-def _uploads(*, oldest: bool, bounded: frozenset[str]) -> sa.Select[Any]:
-    """Return the query for the next uploads of a host or a share, of the backlog or of what came while the daemon ran.
+def _uploads(*, oldest: bool, halves: tuple[bool, ...], bounded: frozenset[str]) -> sa.CompoundSelect[Any]:
+    """Return the query for the next uploads of a host or a share, of each of the ``halves``: the backlog, and what is news.
 
     Each half is read in the order of an index. A content without a file in one of the folders is passed over: one
     folder that cannot be reached does not keep the others waiting.
@@ -368,22 +365,24 @@ def _uploads(*, oldest: bool, bounded: frozenset[str]) -> sa.Select[Any]:
         .join(analyses, analyses.c.id == queue.c.analysis_id)
         .where(
             queue.c.whose == sa.bindparam("whose"),
-            queue.c.backlog == sa.bindparam("half"),
             # In words that no index has: else SQLite begins with one of these, and sorts all that it finds.
             sa.func.coalesce(queue.c.due, sa.literal_column("0")) <= _NOW,
             sa.func.coalesce(analyses.c.state, sa.literal_column("''")) == AnalysisState.QUEUED,
             _is_free(analyses, _NOW),
             copies.exists(),
         )
+        .order_by(
+            *((queue.c.noticed_at,) if oldest else (queue.c.priority.desc(), queue.c.noticed_at.desc()))
+        )
+        .limit(_MOST)
         .with_for_update(of=analyses, **_SKIP)
     )
     if "at_most" in bounded:
         query = query.where(analyses.c.size <= sa.bindparam("at_most"))
     if "least" in bounded:
         query = query.where(queue.c.priority >= sa.bindparam("least"))
-    if oldest:
-        return query.order_by(queue.c.noticed_at).limit(_MOST)
-    return query.order_by(queue.c.priority.desc(), queue.c.noticed_at.desc()).limit(_MOST)
+    of_halves = (query.where(queue.c.backlog == (YES if half else NO)).subquery() for half in halves)
+    return sa.union_all(*(sa.select(half) for half in of_halves))
 
 
 def _present_files(

@@ -51,9 +51,7 @@ def gathered(tx: sa.Connection, us: str | None) -> Iterator[None]:
         # The account's row before the chain, as whoever locked that row earlier has it: in one order nobody waits in a ring.
         for write in last.noted.values():
             write(tx)
-        if last.told:
-            dialects.chain(tx)
-            trail.append(tx, last.told)
+        trail.append(tx, last.told)
     finally:
         info.pop(_KEY, None)
 

@@ -3,17 +3,18 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
 from identifai_watch.errors import LedgerError
 from identifai_watch.ledger import sqlite
-from identifai_watch.ledger.schema import Statement
+from identifai_watch.ledger.schema import Statement, history
 
 SQLITE, POSTGRES = "sqlite", "postgresql"
 
+_LAST_DIGEST = sa.select(history.c.digest).order_by(history.c.id.desc()).limit(1)
 KNOWN = "write sqlite:////path/to/ledger.db, or postgresql+psycopg://user@host/database"
 
 
@@ -186,12 +187,13 @@ def part(tx: sa.Connection) -> Iterator[None]:
         yield
 
 
-def chain(tx: sa.Connection) -> None:
-    """Let this transaction alone write history until it ends: each line is chained to the one before."""
-    if tx.dialect.name != SQLITE:  # where there is one that writes at a time
-        from identifai_watch.ledger import postgres  # noqa: PLC0415 - as above
+def chain(tx: sa.Connection) -> bytes | None:
+    """Let this transaction alone write history until it ends, and return the digest of the last line; None if there is none."""
+    if tx.dialect.name == SQLITE:  # where one writes at a time
+        return cast("bytes | None", tx.execute(_LAST_DIGEST).scalar())
+    from identifai_watch.ledger import postgres  # noqa: PLC0415 - as above
 
-        postgres.chain(tx)
+    return postgres.chain(tx)
 
 
 def ring(tx: sa.Connection, nodes: set[str]) -> None:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from identifai_watch.core import trail
 from identifai_watch.core.model import File
 from identifai_watch.core.trail import BEGINNING, Entry
+from identifai_watch.ledger import dialects
 from identifai_watch.ledger.schema import EPOCH, files, folders, history
 
 PAGE = 5_000
@@ -28,7 +29,6 @@ _COLUMNS = (
     sa.type_coerce(history.c.at, sa.Integer).label("at"),
 )
 
-_LAST = sa.select(history.c.digest).order_by(history.c.id.desc()).limit(1)
 _APPEND = sa.insert(history)
 
 
@@ -63,10 +63,10 @@ class Gap:
 
 
 def append(tx: sa.Connection, entries: Sequence[Entry]) -> None:
-    """Write lines, each chained to the one before; the transaction that writes is the only one that does."""
+    """Write lines, each chained to the one before; no other transaction writes any until this one ends."""
     if not entries:
         return
-    before = tx.execute(_LAST).scalar()
+    before = dialects.chain(tx)
     values: list[dict[str, Any]] = []
     for entry in entries:
         before = trail.digest(BEGINNING if before is None else before, entry)

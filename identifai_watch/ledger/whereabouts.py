@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -28,8 +29,10 @@ def in_directory(table: sa.Table) -> sa.ColumnElement[bool]:
 
 
 _AT_PLACE = rows.select_files().where(in_directory(files), AT_ITS_PLACE)
-_NAMES_AT_PLACE = sa.select(files.c.name).where(in_directory(files), AT_ITS_PLACE)
-_NAMES_LEFT = sa.select(left.c.name).where(in_directory(left))
+_NAMES_KNOWN: sa.CompoundSelect[Any] = sa.union_all(
+    sa.select(files.c.name).where(in_directory(files), AT_ITS_PLACE),
+    sa.select(left.c.name).where(in_directory(left)),
+)
 INSERT = sa.insert(files)
 
 
@@ -72,8 +75,7 @@ def strange(tx: sa.Connection, folder_id: int, paths: Iterable[bytes]) -> set[by
     unknown = set(paths)
     for parent, names in by_parent(unknown).items():
         values = {"folder": folder_id, "above": parent, "names": names}
-        for query in (_NAMES_AT_PLACE, _NAMES_LEFT):
-            unknown.difference_update(rows.join(parent, name) for (name,) in tx.execute(query, values))
+        unknown.difference_update(rows.join(parent, name) for (name,) in tx.execute(_NAMES_KNOWN, values))
     return unknown
 
 

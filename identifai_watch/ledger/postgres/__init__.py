@@ -73,14 +73,28 @@ def make(connection: sa.Connection) -> None:
     # Room in each page for a claim of a row beside the row: then no index has to be told of it.
     connection.exec_driver_sql("ALTER TABLE analyses SET (fillfactor = 85)")
     append_only(connection, "history")
+    chained(connection)
 
 
-def chain(tx: sa.Connection) -> None:
-    """Let this transaction alone write history until it ends: each line is chained to the one before."""
-    tx.execute(_CHAIN)
+def chained(connection: sa.Connection) -> None:
+    """Make what lets one transaction alone add to the history, and tells it the last digest.
+
+    A function, so that both are one message: one that is volatile sees in each of its statements what was committed
+    before that (PostgreSQL, "Function Volatility Categories").
+    """
+    alone = f"PERFORM pg_advisory_xact_lock({key_of('identifai-watch history')});"
+    last = "RETURN (SELECT digest FROM history ORDER BY id DESC LIMIT 1);"
+    connection.exec_driver_sql(
+        f"CREATE FUNCTION history_end() RETURNS bytea LANGUAGE plpgsql VOLATILE AS $$ BEGIN {alone} {last} END $$"
+    )
 
 
-_CHAIN = sa.select(sa.func.pg_advisory_xact_lock(key_of("identifai-watch history")))
+def chain(tx: sa.Connection) -> bytes | None:
+    """Let this transaction alone write history until it ends, and return the digest of the last line; None if there is none."""
+    return cast("bytes | None", tx.execute(_CHAIN).scalar_one())
+
+
+_CHAIN = sa.select(sa.func.history_end(type_=sa.LargeBinary))
 
 
 class Store:

@@ -45,4 +45,7 @@ def upgrade() -> None:
     op.drop_index("ix_analyses_hottest", "analyses")
     op.drop_index("ix_analyses_oldest", "analyses")
     if op.get_bind().dialect.name == "postgresql":
+        from identifai_watch.ledger import postgres  # noqa: PLC0415 - a file needs no driver of a server
+
         op.execute("ALTER TABLE analyses SET (fillfactor = 85)")
+        postgres.chained(op.get_bind())
