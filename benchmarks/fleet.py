@@ -73,7 +73,7 @@ def _figures(url: str, least: str | None, files: int, rounds: int) -> Iterator[F
         ours, *others = [stack.enter_context(_taking(one)) for one in (url, least) if one is not None]
         for number in range(rounds):
             for one in (ours, *others):
-                _live(one, number)
+                _live(one, number, f"{files}/{number}.jpg")
         for what in ours.seconds:
             of = f"{files:,} files: {what}"
             yield Figure(
@@ -133,8 +133,8 @@ class _Taken:
         return int(number)
 
 
-def _live(taken: _Taken, number: int) -> None:
-    """Do once what happens to a file from its arrival to its delivery, and what is asked for others meanwhile."""
+def _live(taken: _Taken, number: int, path: str) -> None:
+    """Do once what happens to a file from its arrival at a new path to its delivery, and what is asked for others meanwhile."""
     ledger = taken.ledger
     me = Claimant(node=ledger.node, token=f"run of {ledger.node}")
     reach = dict.fromkeys(range(1, ITS_FOLDERS + 1), ledger.node)
@@ -145,7 +145,7 @@ def _live(taken: _Taken, number: int) -> None:
     with taken.timed(NOTHING), ledger.write() as tx:
         tx.exec_driver_sql("UPDATE account SET probes = 0")
     with taken.timed(ADMIT), ledger.write() as tx:
-        admission.admit_all(tx, [_arrival(number, ledger.clock())], step())
+        admission.admit_all(tx, [_arrival(number, path.encode(), ledger.clock())], step())
     with taken.timed(CLAIM), ledger.write() as tx:
         room = Room(turns=[number % 4 == 3], large=10**8, most_large=3)
         [(analysis, file)] = claims.begin_uploads(tx, me, step(), reach=reach, room=room)
@@ -174,11 +174,10 @@ def _live(taken: _Taken, number: int) -> None:
         work.advance_file(tx, found.file.id, Delivered(None, found.file.fingerprint), step(), me)
 
 
-def _arrival(number: int, now: datetime) -> tuple[Arrival, Content]:
-    name = f"new-{number}.jpg".encode()
+def _arrival(number: int, path: bytes, now: datetime) -> tuple[Arrival, Content]:
     shape = Fingerprint(size=number, mtime_ns=1, ctime_ns=2, inode=number)
-    arrival = Arrival(folder_id=1, path=b"new/" + name, fingerprint=shape, noticed_at=now, media=Media.IMAGE)
-    sha256 = hashlib.sha256(name).digest()
+    arrival = Arrival(folder_id=1, path=path, fingerprint=shape, noticed_at=now, media=Media.IMAGE)
+    sha256 = hashlib.sha256(path).digest()
     return arrival, Content(sha256=sha256, media=Media.IMAGE, mime="image/jpeg", options="{}")
 
 
