@@ -768,6 +768,17 @@ def test_a_host_whose_file_is_gone_does_not_send_it(tx: Transaction, drop: int) 
     assert {(NODE, analysis.id)} == standing(tx)
 
 
+def test_what_does_not_wait_is_not_sent_though_it_stands_in_the_queue(tx: Transaction, drop: int) -> None:
+    """Whoever put it there: it is taken out, and keeps nothing waiting."""
+    judged(tx, drop, b"new.jpg", 1)
+    admitted(tx, drop, b"old.jpg", 2, noticed_at=NOW - SECOND)
+    stray = {"whose": NODE, "backlog": False, "priority": 9, "noticed_at": NOW, "due": NOW}
+    tx.execute(sa.insert(schema.queue).values(analysis_id=1, **stray))
+    assert (0, 1) == queue.differing(tx)
+    assert [] == uploads(tx, drop)
+    assert [b"old.jpg"] == uploads(tx, drop)
+
+
 def test_what_is_sent_as_another_kind_is_not_sent_as_both(tx: Transaction, drop: int) -> None:
     """A file whose content counts as another medium since the rules changed leaves the queue as the old one."""
     _, before = admitted(tx, drop)

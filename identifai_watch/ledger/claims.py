@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from identifai_watch.core.events import Unsent
 from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Media
 from identifai_watch.ledger import reading, rows, work
+from identifai_watch.ledger.queue import leave
 from identifai_watch.ledger.reading import PRESENT, Delivery
 from identifai_watch.ledger.schema import NO, YES, Instant, analyses, files, folders, queue
 from identifai_watch.ledger.step import Claimant, Step
@@ -210,6 +211,9 @@ def begin_uploads(
         )
         for oldest in set(turns)
     }
+    # By how the queue is kept there are none; one would stand before what is behind it for ever.
+    strays = {one.id for line in lines.values() for one in line if one.state != AnalysisState.QUEUED}
+    leave(tx, strays)
     picked: dict[int, sa.Row[Any]] = {}
     of_backlog = of_large = 0
     for oldest in turns:
@@ -217,6 +221,7 @@ def begin_uploads(
             is_large = large is not None and one.size > large
             if (
                 one.id in picked
+                or one.id in strays
                 or (is_large and of_large >= most_large)
                 or (one.backlog and backlog is not None and of_backlog >= backlog)
             ):
@@ -365,9 +370,9 @@ def _uploads(*, oldest: bool, halves: tuple[bool, ...], bounded: frozenset[str])
         .join(analyses, analyses.c.id == queue.c.analysis_id)
         .where(
             queue.c.whose == sa.bindparam("whose"),
-            # In words that no index has: else SQLite begins with one of these, and sorts all that it finds.
+            # In words that no index has: else SQLite begins with this, and sorts all that it finds. Nothing is said of the
+            # state: a server's planner would take it that hardly a row passes, and sort them all likewise.
             sa.func.coalesce(queue.c.due, sa.literal_column("0")) <= _NOW,
-            sa.func.coalesce(analyses.c.state, sa.literal_column("''")) == AnalysisState.QUEUED,
             _is_free(analyses, _NOW),
             copies.exists(),
         )
