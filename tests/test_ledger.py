@@ -787,6 +787,40 @@ def test_what_is_sent_as_another_kind_is_not_sent_as_both(tx: Transaction, drop:
     assert before.id != now
 
 
+BEFORE_THE_QUEUE = (
+    "DROP TABLE queue",
+    "DROP INDEX ix_analyses_queued",
+    "CREATE INDEX ix_analyses_hottest ON analyses (state, backlog, priority, noticed_at) WHERE due IS NOT NULL",
+    "CREATE INDEX ix_analyses_oldest ON analyses (state, backlog, noticed_at) WHERE due IS NOT NULL",
+    "CREATE INDEX ix_analyses_claim ON analyses (claimed_by, claim) WHERE claimed_by IS NOT NULL",
+    "UPDATE alembic_version SET version_num = '0007'",
+)
+
+
+def test_what_waited_before_there_was_a_queue_stands_in_it(ledger: Ledger) -> None:
+    """A ledger of the version before is brought to this one, with what waits there and nothing else."""
+    with ledger.write() as tx:
+        drop = intake.folder(tx, NODE, "drop").id
+        share = intake.folder(tx, schema.SHARED, "wire").id
+        _, hot = admitted(tx, drop, b"hot.jpg", 1, priority=3, backlog=True)
+        admitted(tx, share, b"copy.jpg", 1)
+        judged(tx, drop, b"old.jpg", 2)
+        admitted(tx, drop, b"gone.jpg", 3)
+        for _ in range(2):
+            intake.missed(tx, drop, [b"gone.jpg"], at(1))
+        before = standing(tx)
+    with ledger.write() as tx:
+        for statement in BEFORE_THE_QUEUE:
+            tx.exec_driver_sql(statement)
+        if tx.dialect.name == "postgresql":
+            tx.exec_driver_sql("DROP FUNCTION history_end()")
+    url = ledger._store.url.render_as_string(hide_password=False)
+    with Ledger(url, node=NODE) as later, later.write() as tx:
+        assert {(NODE, hot.id), (f"/{share}", hot.id)} == before == standing(tx)
+        assert (0, 0) == queue.differing(tx)
+        assert [b"hot.jpg"] == uploads(tx, drop)
+
+
 # Claims.
 
 
