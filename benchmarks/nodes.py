@@ -149,6 +149,7 @@ def _bare(url: str, number: int, ready: Barrier, seconds: float, told: Connectio
             with connection.transaction():
                 ids = [key for (key,) in connection.execute(_CLAIM, (AT_ONCE,))]
                 connection.execute(_BEGIN, (f"host-{number}", ids))
+                connection.execute(_LEAVE, (ids,))
             if not ids:
                 break
             with connection.transaction():
@@ -165,10 +166,11 @@ _SESSIONS = """
     SELECT count(*) FROM pg_stat_activity WHERE usename = 'watch' AND datname = current_database()
 """
 _CLAIM = """
-    SELECT id FROM analyses
-    WHERE state = 'queued' AND backlog = 0 AND due IS NOT NULL AND claimed_until IS NULL
-    ORDER BY priority DESC, noticed_at DESC LIMIT %s FOR UPDATE SKIP LOCKED
+    SELECT analyses.id FROM queue JOIN analyses ON analyses.id = queue.analysis_id
+    WHERE whose = 'host-0' AND queue.backlog = 0 AND claimed_until IS NULL
+    ORDER BY queue.priority DESC, queue.noticed_at DESC LIMIT %s FOR UPDATE OF analyses SKIP LOCKED
 """
+_LEAVE = "DELETE FROM queue WHERE analysis_id = ANY(%s)"
 _BEGIN = (
     "UPDATE analyses SET state = 'sending', due = NULL, claimed_by = %s, claimed_until = 1 WHERE id = ANY(%s)"
 )
