@@ -17,7 +17,7 @@ from identifai_watch.dispatch import Notices, dispatch
 from identifai_watch.errand import Ending, Errand
 from identifai_watch.errors import ConfigError, LaterError, LedgerAwayError, LedgerError
 from identifai_watch.intake import Intake
-from identifai_watch.ledger import Transaction, claims, desk, intake, part, runs, shown
+from identifai_watch.ledger import Transaction, claims, desk, intake, part, queue, runs, shown
 from identifai_watch.ledger.desk import Command
 from identifai_watch.lookout import Lookout
 from identifai_watch.places import AD_HOC, ad_hoc_folder
@@ -137,9 +137,12 @@ class Daemon:
         self._vigil.mind_last_end()
         with shift.ledger.write() as tx:
             claims.free(tx, shift.claimant.node)
+            mended = queue.mend(tx)
             shift.learn(tx, *Media)
             self._open(tx)
             self._vigil.report(tx, force=True)
+        if mended:
+            shift.log.warning("queue mended", contents=mended)
         shift.log.info("started", folders=len(shift.config.folders), ledger=shown(shift.config.ledger.url))
         systemd.ready(self._vigil.status())
 
@@ -289,7 +292,7 @@ class Daemon:
     def _renew(self) -> None:
         """Forget what is in memory, and have it made anew from the ledger with the next round, as by a start.
 
-        What is under way in threads ends as it began: its claim holds, and what it brings is written.
+        What is under way in threads ends as it began: its claims are held, and what it brings is written.
         """
         for one in self._intakes.values():
             one.close()

@@ -90,7 +90,7 @@ class Vigil:
             shift.log.info("pause over", what=what)
         if now - self._renewed_at >= RENEW_EVERY:
             self._renewed_at = now
-            claims.renew(tx, shift.claimant, now, self._dispatch.polls.asked)
+            claims.renew(tx, shift.claimant, now, self._dispatch.asked)
             self._mind_key(tx)
             self._mind_hung()
             self._stamps.tick(tx)

@@ -779,12 +779,39 @@ def test_what_does_not_wait_is_not_sent_though_it_stands_in_the_queue(tx: Transa
     assert [b"old.jpg"] == uploads(tx, drop)
 
 
+def test_what_was_given_up_is_not_sent_though_it_stands_in_the_queue(tx: Transaction, drop: int) -> None:
+    """A row of the queue alone is no leave to send."""
+    _, stuck = admitted(tx, drop)
+    is_it = schema.analyses.c.id == stuck.id
+    tx.execute(sa.update(schema.analyses).where(is_it).values(due=None, stuck_at=NOW))
+    assert {(NODE, stuck.id)} == standing(tx)
+    assert [] == uploads(tx, drop)
+    assert set() == standing(tx)
+    assert stuck.id in {one.id for one in reading.analyses_of(tx, stuck.sha256) if one.stuck_at is not None}
+
+
+def test_what_a_daemon_without_a_queue_leaves_is_put_right(tx: Transaction, drop: int) -> None:
+    """What it admitted stands there then, what it gave up no longer, and what it moved where it is now."""
+    _, new = admitted(tx, drop, b"new.jpg", 1)
+    _, stuck = admitted(tx, drop, b"stuck.jpg", 2)
+    _, hot = admitted(tx, drop, b"hot.jpg", 3)
+    of = schema.analyses.c.id
+    tx.execute(sa.delete(schema.queue).where(schema.queue.c.analysis_id == new.id))
+    tx.execute(sa.update(schema.analyses).where(of == stuck.id).values(due=None, stuck_at=NOW))
+    tx.execute(sa.update(schema.analyses).where(of == hot.id).values(priority=9))
+    assert 3 == queue.mend(tx)
+    assert 0 == queue.mend(tx)
+    assert {(NODE, new.id), (NODE, hot.id)} == standing(tx)
+    assert [b"hot.jpg", b"new.jpg"] == uploads(tx, drop)
+
+
 def test_what_is_sent_as_another_kind_is_not_sent_as_both(tx: Transaction, drop: int) -> None:
     """A file whose content counts as another medium since the rules changed leaves the queue as the old one."""
     _, before = admitted(tx, drop)
     admission.admit(tx, an_arrival(drop), a_content(media=Media.VIDEO), at(1))
     ((_, now),) = standing(tx)
     assert before.id != now
+    assert reading.analysis(tx, before.id).due is None, "no file has it: it is no upload that is to be made"
 
 
 BEFORE_THE_QUEUE = (

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from identifai_watch.daemon import Daemon
 from identifai_watch.errors import Exit, LaterError, LedgerAwayError
-from identifai_watch.ledger import Ledger, Transaction
+from identifai_watch.ledger import Ledger, Transaction, dialects
 from identifai_watch.ledger.postgres import connecting as engine
 from identifai_watch.shift import Shift
 from identifai_watch.web import Page, Server
@@ -118,6 +118,24 @@ def test_a_server_that_hangs_is_given_up(server_ledger: str, wire: Wire) -> None
         wire.mend()
         with ledger.read() as tx:
             assert 1 == tx.exec_driver_sql("SELECT 1").scalar_one()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_new_schema_and_a_copy_may_take_long(server_ledger: str) -> None:
+    """Their statements are waited for, in that transaction alone: afterwards a server that is silent is given up again."""
+    silent = "SELECT pg_sleep(0.8)"
+    limit = "SHOW statement_timeout"
+    with Ledger(server_ledger, node="one") as ledger:
+        assert ledger.lock.take()
+        with ledger.write() as tx, dialects.patient(tx):
+            tx.exec_driver_sql(silent)
+            assert "10min" == tx.exec_driver_sql(limit).scalar_one()
+        with ledger.write() as tx:
+            assert "10s" == tx.exec_driver_sql(limit).scalar_one()
+        with pytest.raises(LedgerAwayError, match=r"has not answered for 0\.5 s"), ledger.write() as tx:
+            tx.exec_driver_sql(silent)
+    with dialects.reserved(sa.make_url(server_ledger), is_read=True) as (connection, _), connection.begin():
+        connection.exec_driver_sql(silent)
 
 
 @pytest.mark.usefixtures("quick")

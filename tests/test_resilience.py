@@ -13,7 +13,7 @@ from identifai_watch.errors import Exit, LedgerAwayError
 from identifai_watch.ledger import Ledger, desk, sqlite
 from identifai_watch.simulator import Endpoint, Fault, FaultKind, Script
 from tests.harness import KEY, House, house, wait_for
-from tests.watching import account, intake, line, lines, order
+from tests.watching import account, admitted, intake, line, lines, order
 
 
 def asked(home: House, verb: str, arguments: dict[str, object]) -> dict[str, object]:
@@ -153,6 +153,45 @@ def test_an_upload_under_way_while_the_ledger_fails_is_not_lost(tmp_path: Path) 
         assert found.analysis is not None
         assert not found.analysis.doubt
         assert 1 == home.simulator.state.arrived(Endpoint.UPLOAD)
+
+
+def test_a_question_under_way_while_the_ledger_fails_keeps_its_claim(tmp_path: Path) -> None:
+    """It is held for as long as the question lasts, though all else is made anew from the ledger; the answer counts."""
+    late = Fault(kind=FaultKind.SLOW, match=Endpoint.RESULT, seconds=2)
+    with house(tmp_path, Script(faults=(late,))) as home, home.daemon() as daemon:
+        path = home.put("sample.png")
+        assert home.simulator.state.wait_for(lambda state: state.arrived(Endpoint.RESULT) == 1)
+        asked = daemon._dispatch.polls
+
+        def no_room(_tx: object) -> None:
+            if daemon._dispatch.polls is asked:
+                raise LedgerAwayError("the ledger cannot be used now: disk I/O error")
+
+        daemon.shift.workers.tell(no_room)
+        wait_for(lambda: daemon._dispatch.polls is not asked, "all is made anew")
+        assert ([1], []) == (daemon._dispatch.asked, daemon._dispatch.polls.asked)
+        home.sidecar(path)
+        wait_for(lambda: daemon._dispatch.asked == [], "nothing is asked any more")
+        assert 1 == home.simulator.state.arrived(Endpoint.RESULT)
+
+
+def test_what_a_daemon_of_an_earlier_version_left_is_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It knew of no queue, and ran on when a command had brought the ledger to this version."""
+    with house(tmp_path) as home:
+        home.simulator.change(key="another")
+        with home.daemon() as daemon:
+            wait_for(lambda: account(daemon).reason, "the account is paused")
+            path = home.put("sample.png")
+            admitted(daemon, path.name)
+        with closing(sqlite3.connect(home.home / "state" / "ledger.db", isolation_level=None)) as raw:
+            assert 1 == raw.execute("DELETE FROM queue").rowcount
+        home.simulator.change(key=KEY)
+        with home.daemon():
+            home.sidecar(path)
+        assert 1 == len(home.simulator.state.charged)
+    assert "queue mended" in capsys.readouterr().out
 
 
 def test_a_clock_that_is_set_back_delays_nothing(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def ledger_path(config: Config) -> Path:
 @config_option
 @json_option
 def check_command(*, full: bool, config_path: Path | None, as_json: bool) -> int:
-    """Look whether the ledger is whole: the file, references, constraints, and the history's chain.
+    """Look whether the ledger is whole: the file, references, constraints, the queue of uploads, and the history's chain.
 
     Nothing is changed, with or without a daemon. Ends with 0 if all is well, 1 if something is wrong, 78 if the
     ledger cannot be opened.

@@ -4,7 +4,7 @@ Nothing is kept here that matters after a restart: what is in flight is a claim 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from identifai_watch import duties
 from identifai_watch.api import Api
@@ -32,6 +32,12 @@ class Dispatch:
     polls: Polls
     deliveries: Deliveries
     notices: Notices
+    _before: list[Polls] = field(default_factory=list)
+
+    @property
+    def asked(self) -> list[int]:
+        """The analyses that a question under way is about, also one of a way out before this one."""
+        return [number for polls in (self.polls, *self._before) for number in polls.asked]
 
     def tick(self, tx: Transaction) -> None:
         """Hand out everything that is due and may go."""
@@ -42,6 +48,7 @@ class Dispatch:
 
     def take_over(self, fresh: "Dispatch") -> None:
         """Go on as ``fresh``, in which nothing is under way: what is ends without us, and is written all the same."""
+        self._before = [polls for polls in (self.polls, *self._before) if polls.in_flight]
         self.standing, self.uploads = fresh.standing, fresh.uploads
         self.polls, self.deliveries = fresh.polls, fresh.deliveries
         self.apis += fresh.apis

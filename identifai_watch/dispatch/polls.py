@@ -11,7 +11,6 @@ from identifai_watch.api import Api
 from identifai_watch.core import gate, polling, retry
 from identifai_watch.core.answers import Heatmap
 from identifai_watch.core.events import (
-    Absent,
     AnalysisEvent,
     Barred,
     Credited,
@@ -27,7 +26,6 @@ from identifai_watch.core.model import (
     AccountState,
     Analysis,
     AnalysisState,
-    FileState,
     Media,
     PauseReason,
 )
@@ -35,8 +33,7 @@ from identifai_watch.core.polling import Turn
 from identifai_watch.core.tally import Took
 from identifai_watch.dispatch.standing import Standing
 from identifai_watch.duties import Balance, Polled
-from identifai_watch.ledger import Transaction, alarms, budget, claims, reading, work
-from identifai_watch.ledger.step import Step
+from identifai_watch.ledger import Transaction, alarms, budget, claims, work
 from identifai_watch.shift import Shift
 from identifai_watch.workers import Job
 
@@ -175,7 +172,7 @@ class Polls:
                     took = after.judged_at - after.submitted_at
                     shift.tally.took(Took.SUBMITTED_TO_JUDGED, after.media, took)
             if after is not None and after.state is AnalysisState.QUEUED:
-                _mind_presence(tx, row.id, step)
+                work.mind_presence(tx, row.id, step)
 
     def _learn(self, tx: Transaction, media: Media, events: Mapping[int, AnalysisEvent]) -> None:
         """Learn from a GET how long verdicts take, and how many the next one may bring."""
@@ -307,10 +304,3 @@ class Polls:
         self._asked[what] = replace(self._asked.get(what, NEVER), at=self._shift.clock())
         job = Job(lane="network", label=f"ask {what}", work=ask, then=then, failed=failed, threads=THREADS)
         self._shift.workers.plan(job)
-
-
-def _mind_presence(tx: Transaction, analysis_id: int, step: Step) -> None:
-    """Let a content that is to be sent anew rest while no file has it: it counts as no upload to make."""
-    present = {FileState.WAITING, FileState.DELIVERED}
-    if not any(file.state in present for file in reading.files_of(tx, analysis_id)):
-        work.advance(tx, analysis_id, Absent(), step)

@@ -155,7 +155,8 @@ class Ledger:
                 return
             if found is not None and found in migrate.known() and connection.dialect.name == dialects.SQLITE:
                 self._copy_before_leaving(found)
-            migrate.upgrade(connection, found)
+            with dialects.patient(connection):
+                migrate.upgrade(connection, found)
 
     def _copy_before_leaving(self, revision: str) -> None:
         """Copy the ledger as it is before its schema changes; raise LedgerError if that cannot be done."""

@@ -28,7 +28,7 @@ _EDITIONS = (
     # So that a verdict which another host writes meanwhile finds the file, or the file the verdict.
     .with_for_update(key_share=True)
 )
-_QUEUE = schema.new(analyses)
+_MAKE = schema.new(analyses)
 _HAD = sa.select(files.c.analysis_id).where(files.c.analysis_id.in_(reading.IDS)).distinct()
 UNFITTED = ""
 """The kind of bytes of an analysis that was rebuilt from a sidecar, until a file of its content is admitted."""
@@ -82,7 +82,9 @@ def admit(tx: sa.Connection, arrival: Arrival, content: Content, step: Step) -> 
     )
     work.put_file(tx, taken)
     if row.analysis_id not in {None, analysis.id}:
-        queue.renew(tx, [row.analysis_id])  # sent as another kind before, it is not sent as that any more
+        work.mind_presence(
+            tx, row.analysis_id, step
+        )  # a file of another kind before: no file of that any more
     history.record_admitted(tx, step, [(taken, analysis)])
     _wake(tx, analysis, arrival, step)
     if not is_new:
@@ -111,7 +113,7 @@ def _admit_fresh(
     tx: sa.Connection, folder_id: int, whole: Sequence[tuple[Arrival, Content]], step: Step
 ) -> dict[bytes, File]:
     """Admit whole files at places of which the ledger knows nothing."""
-    known, first = _queue(tx, whole)
+    known, first = _newest_or_made(tx, whole)
     values: list[dict[str, object]] = []
     for arrival, content in whole:
         analysis = known[content]
@@ -149,29 +151,29 @@ def _admit_fresh(
     return admitted
 
 
-def _queue(
+def _newest_or_made(
     tx: sa.Connection, whole: Sequence[tuple[Arrival, Content]]
 ) -> tuple[dict[Content, Analysis], dict[Content, bytes]]:
     """Return the newest analysis of each content, queued if there is none, and the first file of those that are new."""
     known = _newest(tx, whole)
     first: dict[Content, bytes] = {}
-    queued: dict[Content, dict[str, Any]] = {}
+    making: dict[Content, dict[str, Any]] = {}
     for arrival, content in whole:
         found = known.get(content)
         if content not in first and (found is None or found.mime == UNFITTED):
             first[content] = arrival.path
             if found is None:
-                queued[content] = _queued(arrival, content)
+                making[content] = _queued(arrival, content)
             else:
                 _fitted(tx, found, arrival, content)
-    if queued:
+    if making:
         # In one order by whoever does, or two hosts that have the same contents would each wait for the other.
-        made = tx.execute(_QUEUE, sorted(queued.values(), key=lambda one: one["sha256"])).rowcount
+        made = tx.execute(_MAKE, sorted(making.values(), key=lambda one: one["sha256"])).rowcount
         known = _newest(tx, whole)
-        if made < len(queued):  # another host was as quick with some of them: its files are the first
-            had = set(tx.execute(_HAD, {"ids": [known[content].id for content in queued]}).scalars())
+        if made < len(making):  # another host was as quick with some of them: its files are the first
+            had = set(tx.execute(_HAD, {"ids": [known[content].id for content in making]}).scalars())
             first = {content: path for content, path in first.items() if known[content].id not in had}
-    return (_newest(tx, whole) if first and not queued else known), first
+    return (_newest(tx, whole) if first and not making else known), first
 
 
 def _newest(tx: sa.Connection, whole: Sequence[tuple[Arrival, Content]]) -> dict[Content, Analysis]:
@@ -236,7 +238,7 @@ def _same_again(tx: sa.Connection, before: File, arrival: Arrival, step: Step) -
 
 def _analysis(tx: sa.Connection, arrival: Arrival, content: Content) -> tuple[Analysis, bool]:
     """Return the newest analysis of a content, made if there is none, and whether no file has had it before."""
-    known, first = _queue(tx, [(arrival, content)])
+    known, first = _newest_or_made(tx, [(arrival, content)])
     return known[content], bool(first)
 
 
@@ -293,4 +295,5 @@ def _wake(tx: sa.Connection, analysis: Analysis, arrival: Arrival, step: Step) -
         )
     if analysis.due is None:
         work.advance(tx, analysis.id, Present(), step)
-    queue.renew(tx, [analysis.id])
+    else:
+        queue.renew(tx, [analysis.id])

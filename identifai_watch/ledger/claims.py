@@ -1,7 +1,7 @@
 """Claims: who works on a row now, and what there is to work on.
 
 A claim is (node, token, until): renewed by the loop, and fenced by its token, so that whoever lost it cannot
-write any more. What comes of the work is left to ``work``.
+write any more. That an upload begins is written with its claim; what else comes of the work is left to ``work``.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -14,10 +14,9 @@ import sqlalchemy as sa
 
 from identifai_watch.core.events import Unsent
 from identifai_watch.core.model import Analysis, AnalysisState, File, FileState, Media
-from identifai_watch.ledger import reading, rows, work
-from identifai_watch.ledger.queue import leave
+from identifai_watch.ledger import queue, reading, rows, schema, work
 from identifai_watch.ledger.reading import PRESENT, Delivery
-from identifai_watch.ledger.schema import NO, YES, Instant, analyses, files, folders, queue
+from identifai_watch.ledger.schema import NO, YES, Instant, analyses, files, folders
 from identifai_watch.ledger.step import Claimant, Step
 
 TTL = timedelta(seconds=15)
@@ -151,12 +150,12 @@ def free(tx: sa.Connection, node: str) -> None:
 
 def bring_forward(tx: sa.Connection, now: datetime) -> None:
     """Let what is due further ahead than anything is ever put off be due now: another clock wrote that."""
-    for table in (analyses, files, queue):
+    for table in (analyses, files, schema.queue):
         tx.execute(sa.update(table).where(table.c.due > now + FURTHEST).values(due=now))
 
 
 def renew(tx: sa.Connection, claimant: Claimant, now: datetime, asked: Collection[int]) -> None:
-    """Hold every claim of this run for another 15 s; ``asked`` are the analyses that a question of its is about."""
+    """Hold every claim of this run for another 15 s; those of questions are of the analyses that are ``asked`` about."""
     for which in (_SENDING, analyses.c.id.in_(asked)) if asked else (_SENDING,):
         mine = sa.and_(which, analyses.c.claimed_by == claimant.node, analyses.c.claim == claimant.token)
         tx.execute(sa.update(analyses).where(mine).values(claimed_until=now + TTL))
@@ -211,9 +210,10 @@ def begin_uploads(
         )
         for oldest in set(turns)
     }
-    # By how the queue is kept there are none; one would stand before what is behind it for ever.
-    strays = {one.id for line in lines.values() for one in line if one.state != AnalysisState.QUEUED}
-    leave(tx, strays)
+    # What a daemon of an earlier version left in the queue; nothing else does. Sent it must not be, and it would stand
+    # before what is behind it for ever.
+    strays = {one.id for line in lines.values() for one in line if not queue.is_in(rows.analysis(one))}
+    queue.leave(tx, strays)
     picked: dict[int, sa.Row[Any]] = {}
     of_backlog = of_large = 0
     for oldest in turns:
@@ -366,18 +366,22 @@ def _uploads(*, oldest: bool, halves: tuple[bool, ...], bounded: frozenset[str])
     copies = sa.select(files.c.id).where(files.c.analysis_id == analyses.c.id, PRESENT, _IN_FOLDERS)
     query = (
         sa.select(*rows.ANALYSIS_COLUMNS)
-        .select_from(queue)
-        .join(analyses, analyses.c.id == queue.c.analysis_id)
+        .select_from(schema.queue)
+        .join(analyses, analyses.c.id == schema.queue.c.analysis_id)
         .where(
-            queue.c.whose == sa.bindparam("whose"),
+            schema.queue.c.whose == sa.bindparam("whose"),
             # In words that no index has: else SQLite begins with this, and sorts all that it finds. Nothing is said of the
             # state: a server's planner would take it that hardly a row passes, and sort them all likewise.
-            sa.func.coalesce(queue.c.due, sa.literal_column("0")) <= _NOW,
+            sa.func.coalesce(schema.queue.c.due, sa.literal_column("0")) <= _NOW,
             _is_free(analyses, _NOW),
             copies.exists(),
         )
         .order_by(
-            *((queue.c.noticed_at,) if oldest else (queue.c.priority.desc(), queue.c.noticed_at.desc()))
+            *(
+                (schema.queue.c.noticed_at,)
+                if oldest
+                else (schema.queue.c.priority.desc(), schema.queue.c.noticed_at.desc())
+            )
         )
         .limit(_MOST)
         .with_for_update(of=analyses, **_SKIP)
@@ -385,8 +389,8 @@ def _uploads(*, oldest: bool, halves: tuple[bool, ...], bounded: frozenset[str])
     if "at_most" in bounded:
         query = query.where(analyses.c.size <= sa.bindparam("at_most"))
     if "least" in bounded:
-        query = query.where(queue.c.priority >= sa.bindparam("least"))
-    of_halves = (query.where(queue.c.backlog == (YES if half else NO)).subquery() for half in halves)
+        query = query.where(schema.queue.c.priority >= sa.bindparam("least"))
+    of_halves = (query.where(schema.queue.c.backlog == (YES if half else NO)).subquery() for half in halves)
     return sa.union_all(*(sa.select(half) for half in of_halves))
 
 

@@ -196,6 +196,18 @@ def chain(tx: sa.Connection) -> bytes | None:
     return postgres.chain(tx)
 
 
+@contextmanager
+def patient(tx: sa.Connection) -> Iterator[None]:
+    """Let a statement of this transaction take as long as a new schema of a large ledger wants."""
+    if tx.dialect.name == SQLITE:  # which sets no limit
+        yield
+        return
+    from identifai_watch.ledger import postgres  # noqa: PLC0415 - as above
+
+    with postgres.patient(tx):
+        yield
+
+
 def ring(tx: sa.Connection, nodes: set[str]) -> None:
     """Tell other nodes, once this transaction is committed, that there is something for them to do."""
     if tx.dialect.name != SQLITE:  # where there is no other

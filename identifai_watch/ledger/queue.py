@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 import sqlalchemy as sa
 
 from identifai_watch.core.model import Analysis, AnalysisState
-from identifai_watch.ledger import schema
+from identifai_watch.ledger import reading, schema
 from identifai_watch.ledger.reading import IDS, PRESENT
 from identifai_watch.ledger.schema import SHARED, analyses, files, folders, queue
 
@@ -34,8 +34,14 @@ _STANDING = (
 _PLACE = ("backlog", "priority", "noticed_at", "due")
 _COLUMNS = [column.name for column in queue.columns]
 _ENTER = schema.new(queue).from_select(_COLUMNS, _STANDING.where(analyses.c.id.in_(IDS)))
+_MISSING = _STANDING.except_(sa.select(*queue.columns))
+_SPARE = sa.select(*queue.columns).except_(_STANDING)
 _PUT = schema.new(queue)
 _LEAVE = sa.delete(queue).where(queue.c.analysis_id.in_(IDS))
+
+
+MOST = 500
+"""As many contents are put right by one statement."""
 
 
 def whose(node: str, folder_id: int) -> str:
@@ -83,9 +89,25 @@ def renew(tx: sa.Connection, analysis_ids: Collection[int]) -> None:
 
 def differing(tx: sa.Connection) -> tuple[int, int]:
     """Count what is missing in the queue, and what stands in it and should not: both are none."""
-    there = sa.select(*queue.columns)
     missing, spare = (
-        tx.execute(sa.select(sa.func.count()).select_from(one.except_(other).subquery())).scalar_one()
-        for one, other in ((_STANDING, there), (there, _STANDING))
+        tx.execute(sa.select(sa.func.count()).select_from(one.subquery())).scalar_one()
+        for one in (_MISSING, _SPARE)
     )
     return missing, spare
+
+
+def mend(tx: sa.Connection) -> int:
+    """Have the queue hold what waits, and nothing else; return of how many contents that was not so.
+
+    A daemon of an earlier version knows of no queue, and may run while a command brings the ledger to this one: what that
+    daemon leaves behind is entered here by the next.
+    """
+    astray = {row[0] for which in (_MISSING, _SPARE) for row in tx.execute(which)}
+    ids = sorted(astray)
+    for first in range(0, len(ids), MOST):
+        some = ids[first : first + MOST]
+        reading.rows_of(
+            tx, reading.ANALYSES_TO_ADVANCE, some
+        )  # locked, as whoever else changes their place has them
+        renew(tx, some)
+    return len(ids)

@@ -184,7 +184,7 @@ def advance_files(
     _write(tx, files, changes)
     closing.tell(tx, told)
     for analysis_id, after in moved:
-        _mind_presence(tx, analysis_id, after, step)
+        mind_presence(tx, analysis_id, step, is_back=after.state is FileState.WAITING)
     return advanced
 
 
@@ -267,13 +267,13 @@ def _write(tx: sa.Connection, table: sa.Table, changes: Sequence[Change]) -> Non
         tx.execute(_UPDATES[table], group)
 
 
-def _mind_presence(tx: sa.Connection, analysis_id: int, file: File, step: Step) -> None:
-    """Let a queued analysis rest while none of its files can be seen, and go on when one is back."""
+def mind_presence(tx: sa.Connection, analysis_id: int, step: Step, *, is_back: bool = False) -> None:
+    """Let a queued analysis rest while none of its files can be seen, and go on when one ``is_back``."""
     # Locked before it is looked: a copy that another host admits meanwhile waits for us, or we for it.
     [row] = reading.rows_of(tx, reading.ANALYSES_TO_ADVANCE, [analysis_id])
     if tx.execute(_PRESENT_ONE, {"analysis": analysis_id}).first() is None:
         advance(tx, analysis_id, Absent(), step)
-    elif file.state is FileState.WAITING:
+    elif is_back:
         advance(tx, analysis_id, Present(), step)
     if row.state == AnalysisState.QUEUED:  # the host of that file has one now, or none any more
         queue.renew(tx, [analysis_id])

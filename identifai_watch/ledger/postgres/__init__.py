@@ -17,7 +17,15 @@ from sqlalchemy.exc import TimeoutError as PoolExhaustedError
 
 from identifai_watch.errors import LedgerAwayError, LedgerError
 from identifai_watch.ledger.postgres.clock import MICROS, ON_THE_WAY, Clock
-from identifai_watch.ledger.postgres.connecting import engine, is_passing, prepare, said_of, shown, unusable
+from identifai_watch.ledger.postgres.connecting import (
+    engine,
+    is_passing,
+    patient,
+    prepare,
+    said_of,
+    shown,
+    unusable,
+)
 from identifai_watch.ledger.postgres.hearing import Watch, ring
 from identifai_watch.ledger.postgres.moving import number_on, reserved
 from identifai_watch.ledger.postgres.nodes import UPKEEP, NodeLock, alive, key_of
@@ -238,4 +246,15 @@ def _close(connection: psycopg.Connection[Any] | None, _record: object) -> None:
         connection.close()
 
 
-__all__ = ["Store", "alive", "append_only", "chain", "make", "number_on", "part", "reserved", "ring"]
+__all__ = [
+    "Store",
+    "alive",
+    "append_only",
+    "chain",
+    "make",
+    "number_on",
+    "part",
+    "patient",
+    "reserved",
+    "ring",
+]

@@ -2,8 +2,9 @@
 
 import re
 import time
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, cast
 
 import psycopg
 import sqlalchemy as sa
@@ -18,6 +19,9 @@ POOL_SECONDS = 5.0
 
 ANSWER_SECONDS = 12.0
 """After so long without a byte from the server a call ends: longer than the server itself takes to end a statement."""
+
+LONG_SECONDS = 600.0
+"""How long a statement may take that a copy or a new schema wants: a table of ten million rows is read in some seconds."""
 
 STATEMENT = "10s"
 """How long one statement may take; the longest of ours, a page of a million rows, takes a tenth of that."""
@@ -87,6 +91,9 @@ class _Connection(psycopg.Connection[Any]):
     the connection and tells nobody.
     """
 
+    patience: float = 0.0
+    """Seconds that a server which has long work may be silent, if that is more than ANSWER_SECONDS."""
+
     def wait(self, gen: Generator[Any, Any, Any], *how: Any, **more: Any) -> Any:
         """Wait for an answer; raise OperationalError, and be closed, if nothing at all comes for ANSWER_SECONDS."""
         return super().wait(self._heard(gen), *how, **more)
@@ -101,9 +108,24 @@ class _Connection(psycopg.Connection[Any]):
             ready = yield wanted  # nothing is ready whenever a tenth of a second has passed
             if ready:
                 heard_at = time.monotonic()
-            elif time.monotonic() - heard_at > ANSWER_SECONDS:
+            elif time.monotonic() - heard_at > (seconds := max(ANSWER_SECONDS, self.patience)):
                 self.pgconn.finish()
-                raise psycopg.OperationalError(f"the server has not answered for {ANSWER_SECONDS:g} s")
+                raise psycopg.OperationalError(f"the server has not answered for {seconds:g} s")
+
+
+@contextmanager
+def patient(connection: sa.Connection) -> Iterator[None]:
+    """Let each statement take LONG_SECONDS, and wait for it: where no transaction is open in all of them, else in that one."""
+    raw = cast("_Connection", connection.connection.driver_connection)
+    is_local = sa.true() if connection.in_transaction() else sa.false()
+    limit = sa.select(sa.func.set_config("statement_timeout", f"{LONG_SECONDS:g}s", is_local))
+    with nullcontext() if connection.in_transaction() else connection.begin():
+        connection.execute(limit)
+    raw.patience = LONG_SECONDS
+    try:
+        yield
+    finally:
+        raw.patience = 0.0
 
 
 def engine(

@@ -8,11 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from identifai_watch.errors import LaterError
-from identifai_watch.ledger.postgres.connecting import engine, prepare, shown
+from identifai_watch.ledger.postgres.connecting import engine, patient, prepare, shown
 from identifai_watch.ledger.postgres.nodes import DAEMONS, RETAKE_SECONDS, alive, key_of
-
-COPY_STATEMENT = "10min"
-"""How long one statement of a copy may take: a table of ten million rows is counted in seconds."""
 
 
 @contextmanager
@@ -29,12 +26,9 @@ def reserved(url: sa.URL, *, is_read: bool) -> Iterator[tuple[sa.Connection, str
         with made.connect() as connection:
             if is_read:
                 connection = connection.execution_options(postgresql_readonly=True)  # noqa: PLW2901 - the same one
-            with connection.begin():
-                connection.execute(
-                    sa.select(sa.func.set_config("statement_timeout", COPY_STATEMENT, sa.false()))
-                )
-            _have_alone(connection)
-            yield connection, found
+            with patient(connection):
+                _have_alone(connection)
+                yield connection, found
     finally:
         made.dispose()
 
